@@ -1,0 +1,384 @@
+//! Writes an outcome: the managed Secret first, then status, then events; remembers what it wrote.
+//!
+//! **Invariant:** a Secret is created only where none exists and changed only where it is ours, by
+//! preconditions in the write itself, so no race can touch a Secret of somebody else. Nothing that
+//! the API server says about a refused write is repeated: it may quote the object.
+
+use std::fmt;
+
+use base64::Engine;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use serde::{Serialize, Serializer};
+use serde_json::json;
+
+use super::call::code;
+use super::{Cluster, namespace};
+use crate::domain::conclude::Outcome;
+use crate::domain::crd::{FIELD_MANAGER, OAuthClientCredential, OAuthClientCredentialStatus};
+use crate::domain::notice::Notice;
+use crate::domain::observation::{Known, Observation};
+use crate::domain::reason::Reason;
+use crate::domain::remember;
+use crate::domain::secret::{self, ManagedSecret, TargetMetadata, resource_version};
+
+/// What became of an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is written.
+    Done {
+        /// Whether the managed Secret was part of it.
+        secret_written: bool,
+    },
+    /// The managed Secret was refused, which is remembered: look again at once.
+    SecretRefused(Reason),
+}
+
+/// Why an outcome could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The API server did not take the status.
+    #[error("failed to write the status of {namespace}/{name}")]
+    WriteStatus {
+        /// Namespace of the credential.
+        namespace: String,
+        /// Name of the credential.
+        name: String,
+        /// What the API server said.
+        source: Box<kube::Error>,
+    },
+    /// The schema in the cluster lacks a field or condition that this version writes.
+    #[error(
+        "the CustomResourceDefinition in the cluster is older than this operator: apply the one that \
+         `oauthcc crd` prints ({namespace}/{name} is not reported on until then)"
+    )]
+    CrdOlder {
+        /// Namespace of the credential.
+        namespace: String,
+        /// Name of the credential.
+        name: String,
+    },
+}
+
+/// Writes the outcome. A refused write of the managed Secret is an outcome too; its status follows
+/// with the next look.
+///
+/// # Errors
+/// The status could not be written.
+pub async fn apply(
+    cluster: &Cluster,
+    o: &Observation,
+    outcome: Outcome,
+    now: Timestamp,
+) -> Result<Applied, ApplyError> {
+    let Outcome { memory, secret, status, notices, .. } = outcome;
+    cluster.memory.remember(o.uid(), memory.clone());
+    let secret_written = secret.is_some();
+    if let Some(secret) = secret {
+        match write_secret(cluster, o, &secret).await {
+            Ok(()) => cluster.memory.remember(o.uid(), memory.written()),
+            Err(refused) => {
+                let seen = Observation { memory, ..o.clone() };
+                let memory = refused.remembered(cluster, &seen, now);
+                cluster.memory.remember(o.uid(), memory);
+                return Ok(Applied::SecretRefused(refused.reason));
+            }
+        }
+    }
+    if let Some(status) = status.filter(|status| o.credential.status.as_ref() != Some(status)) {
+        write_status(cluster, o, status).await?;
+    }
+    for notice in notices {
+        publish(cluster, o, notice).await;
+    }
+    Ok(Applied::Done { secret_written })
+}
+
+/// Whether a write of the managed Secret would be taken, tried without effect.
+///
+/// # Errors
+/// Why it would not, in the form that is remembered.
+pub async fn dry_run(cluster: &Cluster, o: &Observation) -> Result<(), RefusedSecret> {
+    let record = o.memory.record.clone().unwrap_or_else(|| secret::Record {
+        issued_at: Timestamp::UNIX_EPOCH,
+        expires_at: Timestamp::UNIX_EPOCH,
+        revision: 1,
+        fingerprint: String::new(),
+        inputs_version: String::new(),
+        token_key: o.credential.spec.token_key().to_owned(),
+        refresh_at: None,
+    });
+    let placeholder = ManagedSecret {
+        token: crate::domain::redacted::Redacted::new("dry-run".to_owned()),
+        token_type: "Bearer".to_owned(),
+        record,
+    };
+    let params = PatchParams::apply(FIELD_MANAGER).force().dry_run();
+    patch(cluster, o, &placeholder, &params).await.map(drop).map_err(|error| refused(o, &error))
+}
+
+/// Why a write of the managed Secret was refused.
+#[derive(Debug)]
+pub struct RefusedSecret {
+    /// The condition's reason.
+    pub reason: Reason,
+    message: String,
+    /// Nothing more until the generation of the credential changes.
+    is_final: bool,
+    conflict: bool,
+}
+
+impl RefusedSecret {
+    /// The memory with this refusal in it; the target as it is known by now counts.
+    pub fn remembered(
+        &self,
+        cluster: &Cluster,
+        o: &Observation,
+        now: Timestamp,
+    ) -> crate::domain::observation::Remembered {
+        let target = cluster.index.target(&target_name(o));
+        let seen = Observation { target, ..o.clone() };
+        let message = self.message.clone();
+        remember::after_refused_write(&seen, self.reason, message, self.is_final, now)
+    }
+}
+
+/// The write with its preconditions, and the rule for a conflict: look once, and write once more
+/// where the Secret is ours or gone.
+async fn write_secret(
+    cluster: &Cluster,
+    o: &Observation,
+    secret: &ManagedSecret,
+) -> Result<(), RefusedSecret> {
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let error = match patch(cluster, o, secret, &params).await {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    let first = refused(o, &error);
+    if !first.conflict {
+        return Err(first);
+    }
+    let seen = look_at_target(cluster, o).await.map_err(|error| refused(o, &error))?;
+    let written_by_an_earlier_try = |target: &TargetMetadata| {
+        let key = o.credential.spec.token_key();
+        !target.has_drifted(o.uid(), key, &secret.record) && target.holds_our(key)
+    };
+    match &seen.target {
+        Known::Present(target) if !target.is_owned_by(o.uid()) => return Err(not_ours(o)),
+        Known::Present(target) if written_by_an_earlier_try(target) => return Ok(()),
+        Known::Present(target)
+            if target.record().is_some_and(|held| held.issued_at > secret.record.issued_at) =>
+        {
+            return Ok(()); // A newer token is there: ours is dropped.
+        }
+        Known::Present(_) | Known::Absent | Known::Untold => {}
+    }
+    patch(cluster, &seen, secret, &params).await.map_err(|error| {
+        let again = refused(o, &error);
+        if again.conflict { contended(o) } else { again }
+    })
+}
+
+async fn look_at_target(cluster: &Cluster, o: &Observation) -> Result<Observation, kube::Error> {
+    let name = o.credential.target_name();
+    let mark = cluster.index.mark();
+    let api = cluster.secrets(o);
+    match cluster.calls.make(|| api.get_metadata_opt(name)).await? {
+        Some(found) => drop(cluster.index.secret_told(&found.metadata)),
+        None => cluster.index.secret_not_found(&target_name(o), mark),
+    }
+    Ok(Observation { target: cluster.index.target(&target_name(o)), ..o.clone() })
+}
+
+/// Server-side apply; the answer is metadata only, so the token is not sent back.
+async fn patch(
+    cluster: &Cluster,
+    o: &Observation,
+    secret: &ManagedSecret,
+    params: &PatchParams,
+) -> Result<(), kube::Error> {
+    let body = Patch::Apply(Body { o, secret });
+    let name = o.credential.target_name();
+    let api = cluster.secrets(o);
+    let reply = cluster.calls.make(|| api.patch_metadata(name, params, &body)).await?;
+    if !params.dry_run {
+        cluster.index.secret_told(&reply.metadata);
+    }
+    Ok(())
+}
+
+/// The managed Secret on its way to the API server: it serializes, and does not print.
+struct Body<'a> {
+    o: &'a Observation,
+    secret: &'a ManagedSecret,
+}
+
+impl fmt::Debug for Body<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { o, secret } = self;
+        // Create-only: version "1" exists for no object. Own-only: UID and the version known last.
+        let (uid, version) = match o.target.present() {
+            Some(target) => (Some(&target.uid), target.resource_version.to_string()),
+            None => (None, "1".to_owned()),
+        };
+        let labels: std::collections::BTreeMap<_, _> = secret::labels().into();
+        let data: std::collections::BTreeMap<_, _> = secret
+            .data()
+            .into_iter()
+            .map(|(key, value)| {
+                (key, base64::engine::general_purpose::STANDARD.encode(value.expose()))
+            })
+            .collect();
+        let mut body = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": o.credential.target_name(),
+                "namespace": namespace(o),
+                "resourceVersion": version,
+                "labels": labels,
+                "annotations": secret::annotations(o.uid(), &secret.record),
+                // blockOwnerDeletion would need rights on finalizers in some clusters.
+                "ownerReferences": [o.credential.controller_owner_ref(&())],
+            },
+            "type": "Opaque",
+            "data": data,
+        });
+        if let (Some(uid), Some(metadata)) = (uid, body.pointer_mut("/metadata")) {
+            metadata["uid"] = json!(uid);
+        }
+        body.serialize(serializer)
+    }
+}
+
+async fn write_status(
+    cluster: &Cluster,
+    o: &Observation,
+    status: OAuthClientCredentialStatus,
+) -> Result<(), ApplyError> {
+    let name = o.credential.metadata.name.clone().unwrap_or_default();
+    let place = || (namespace(o).to_owned(), name.clone());
+    let body = Patch::Apply(json!({
+        "apiVersion": OAuthClientCredential::api_version(&()),
+        "kind": OAuthClientCredential::kind(&()),
+        "status": status,
+    }));
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let api = cluster.credentials(o);
+    match cluster.calls.make(|| api.patch_status(&name, &params, &body)).await {
+        Ok(reply) => {
+            let version = resource_version(&reply.metadata);
+            cluster.memory.status_written(o.uid(), version, status);
+            Ok(())
+        }
+        // The credential was deleted meanwhile: there is nobody to report to.
+        Err(error) if code(&error) == 404 => Ok(()),
+        Err(error) if is_typed_patch_failure(&error) => {
+            let (namespace, name) = place();
+            Err(ApplyError::CrdOlder { namespace, name })
+        }
+        Err(error) => {
+            let (namespace, name) = place();
+            Err(ApplyError::WriteStatus { namespace, name, source: Box::new(error) })
+        }
+    }
+}
+
+fn is_typed_patch_failure(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => {
+            status.code == 500 && status.message.contains("failed to create typed")
+        }
+        _ => false,
+    }
+}
+
+/// An event that can't be written is lost: conditions tell the same.
+async fn publish(cluster: &Cluster, o: &Observation, notice: Notice) {
+    let event = Event {
+        type_: if notice.warning { EventType::Warning } else { EventType::Normal },
+        reason: notice.reason.to_owned(),
+        note: Some(notice.note),
+        action: notice.action.to_owned(),
+        secondary: None,
+    };
+    let reference: ObjectReference = o.credential.object_ref(&());
+    let written = cluster.calls.make(|| cluster.recorder.publish(&event, &reference)).await;
+    drop(written);
+}
+
+fn target_name(o: &Observation) -> (String, String) {
+    (namespace(o).to_owned(), o.credential.target_name().to_owned())
+}
+
+fn not_ours(o: &Observation) -> RefusedSecret {
+    let name = o.credential.target_name();
+    let message = format!("Secret {name} was created by somebody else meanwhile");
+    RefusedSecret { reason: Reason::SecretNotOwned, message, is_final: false, conflict: false }
+}
+
+fn contended(o: &Observation) -> RefusedSecret {
+    let name = o.credential.target_name();
+    let message = format!("Secret {name} is being changed by somebody else: find who writes it");
+    RefusedSecret { reason: Reason::Contended, message, is_final: false, conflict: true }
+}
+
+/// What a refused write means, in our own words.
+fn refused(o: &Observation, error: &kube::Error) -> RefusedSecret {
+    let name = o.credential.target_name();
+    let plain =
+        |reason, message| RefusedSecret { reason, message, is_final: false, conflict: false };
+    let kube::Error::Api(status) = error else {
+        let message = format!("the API server did not answer the write of Secret {name}");
+        return plain(Reason::SecretWriteFailed, message);
+    };
+    let causes =
+        status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
+    let cause = |reason: &str| causes.iter().any(|cause| cause.reason == reason);
+    let uid_differs = causes.iter().any(|cause| cause.field == "metadata.uid");
+    match status.code {
+        409 => RefusedSecret { conflict: true, ..plain(Reason::SecretWriteFailed, String::new()) },
+        422 if uid_differs => {
+            RefusedSecret { conflict: true, ..plain(Reason::SecretWriteFailed, String::new()) }
+        }
+        403 if cause("NamespaceTerminating") => RefusedSecret {
+            is_final: true,
+            ..plain(Reason::SecretWriteFailed, "the namespace is being deleted".to_owned())
+        },
+        404 => RefusedSecret {
+            is_final: true,
+            ..plain(Reason::SecretWriteFailed, "the namespace is gone".to_owned())
+        },
+        403 if status.message.contains("cannot patch resource")
+            || status.message.contains("cannot create resource") =>
+        {
+            let message = format!(
+                "the operator may not write Secret {name}: its ServiceAccount needs the verbs create \
+                 and patch on secrets in this namespace"
+            );
+            plain(Reason::Forbidden, message)
+        }
+        403 if status.message.contains("exceeded quota") => plain(
+            Reason::SecretWriteFailed,
+            format!(
+                "Secret {name} would exceed a ResourceQuota of the namespace: raise it or delete Secrets"
+            ),
+        ),
+        code => plain(
+            Reason::SecretWriteFailed,
+            format!(
+                "the API server refused the write of Secret {name} (HTTP {code}): an admission policy, or a field that can't be changed"
+            ),
+        ),
+    }
+}

@@ -1,0 +1,72 @@
+//! What the process remembers per credential, by UID: the domain's [`Remembered`], the status that
+//! was written last, and how often the API server failed.
+//!
+//! **Invariant:** an entry goes with its credential; nothing here is needed for correctness after a
+//! restart.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::domain::crd::OAuthClientCredentialStatus;
+use crate::domain::observation::Remembered;
+
+/// The memory of the process.
+#[derive(Debug, Default)]
+pub struct Memory {
+    entries: Mutex<HashMap<String, Entry>>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    remembered: Remembered,
+    status: Option<(u64, OAuthClientCredentialStatus)>,
+    api_failures: u32,
+}
+
+impl Memory {
+    /// What is remembered of the credential with this UID.
+    pub fn recall(&self, uid: &str) -> Remembered {
+        self.lock().get(uid).map(|entry| entry.remembered.clone()).unwrap_or_default()
+    }
+
+    /// Replaces what is remembered.
+    pub fn remember(&self, uid: &str, remembered: Remembered) {
+        self.lock().entry(uid.to_owned()).or_default().remembered = remembered;
+    }
+
+    /// The status that was written last, where the store has not seen that version yet.
+    pub fn newer_status(&self, uid: &str, stored: u64) -> Option<OAuthClientCredentialStatus> {
+        let entries = self.lock();
+        let (version, status) = entries.get(uid)?.status.as_ref()?;
+        (*version > stored).then(|| status.clone())
+    }
+
+    /// Keeps the reply to a status write.
+    pub fn status_written(&self, uid: &str, version: u64, status: OAuthClientCredentialStatus) {
+        self.lock().entry(uid.to_owned()).or_default().status = Some((version, status));
+    }
+
+    /// Counts a failure of the API server and returns how many there were in a row.
+    pub fn api_failed(&self, uid: &str) -> u32 {
+        let mut entries = self.lock();
+        let entry = entries.entry(uid.to_owned()).or_default();
+        entry.api_failures = entry.api_failures.saturating_add(1);
+        entry.api_failures
+    }
+
+    /// The API server answers again.
+    pub fn api_answered(&self, uid: &str) {
+        if let Some(entry) = self.lock().get_mut(uid) {
+            entry.api_failures = 0;
+        }
+    }
+
+    /// Drops what is remembered of a credential that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

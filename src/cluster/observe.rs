@@ -1,0 +1,51 @@
+//! What is known about one credential, gathered from stores and memory.
+//!
+//! **Invariant:** no call to the API; the same stores and memory give the same observation.
+
+use std::sync::Arc;
+
+use super::Cluster;
+use crate::domain::crd::OAuthClientCredential;
+use crate::domain::observation::{Known, Observation};
+use crate::domain::remember;
+use crate::domain::secret::resource_version;
+
+/// The observation of a credential. At the first look of this process the memory is seeded from the
+/// stored status.
+pub fn observe(cluster: &Cluster, credential: &Arc<OAuthClientCredential>) -> Observation {
+    let metadata = &credential.metadata;
+    let uid = metadata.uid.as_deref().unwrap_or_default();
+    let namespace = metadata.namespace.clone().unwrap_or_default();
+    let name = (namespace.clone(), metadata.name.clone().unwrap_or_default());
+    let target = (namespace.clone(), credential.target_name().to_owned());
+    let reference = credential.spec.credentials_secret_ref.as_ref();
+    let mut observation = Observation {
+        credential: with_latest_status(cluster, uid, credential),
+        policy: Arc::clone(&cluster.policy),
+        client_secret: reference.map_or(Known::Untold, |reference| {
+            cluster.index.reference(&(namespace, reference.name.clone()))
+        }),
+        target: cluster.index.target(&target),
+        rivals: cluster.index.rivals(&name, &target.1),
+        memory: cluster.memory.recall(uid),
+    };
+    if !observation.memory.seeded {
+        observation.memory = remember::seed(&observation);
+    }
+    observation
+}
+
+fn with_latest_status(
+    cluster: &Cluster,
+    uid: &str,
+    credential: &Arc<OAuthClientCredential>,
+) -> Arc<OAuthClientCredential> {
+    match cluster.memory.newer_status(uid, resource_version(&credential.metadata)) {
+        None => Arc::clone(credential),
+        Some(status) => {
+            let mut latest = OAuthClientCredential::clone(credential);
+            latest.status = Some(status);
+            Arc::new(latest)
+        }
+    }
+}

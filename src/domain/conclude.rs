@@ -1,0 +1,144 @@
+//! What follows from a decision and from what was done about it. In: an observation, a decision,
+//! what happened since. Out: one [`Outcome`] that says everything there is to write and when to look
+//! again.
+//!
+//! **Invariant:** total and pure; a failure is an outcome like any other.
+
+use jiff::Timestamp;
+
+use crate::domain::crd::OAuthClientCredentialStatus;
+use crate::domain::decide::{self, Decision};
+use crate::domain::notice::{self, Notice};
+use crate::domain::observation::{Foreign, Observation, Refusal, Remembered};
+use crate::domain::remember::{self, Attempt};
+use crate::domain::schedule::{self, NAMESAKE_GRACE, PENDING_AFTER};
+use crate::domain::secret::ManagedSecret;
+use crate::domain::status::{self, Facts};
+
+/// What happened after the decision.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Nothing was to be done.
+    Nothing,
+    /// The request waits for its turn or its answer, since then.
+    Waiting(Timestamp),
+    /// Something stood in the way before anything was sent.
+    Refused(Refusal),
+    /// The endpoint was asked.
+    Attempted(Box<Attempt>),
+    /// The token was read back for a repair; `None` where the Secret does not hold it.
+    ReadBack(Option<Box<ManagedSecret>>),
+}
+
+/// Everything that is to be written, and when to look again.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What is remembered from now on.
+    pub memory: Remembered,
+    /// The managed Secret, where it is to be written.
+    pub secret: Option<ManagedSecret>,
+    /// The status, or `None` while there is nothing to tell; it speaks of the time after the write.
+    pub status: Option<OAuthClientCredentialStatus>,
+    /// The events.
+    pub notices: Vec<Notice>,
+    /// When to look again; `None`: when something changes.
+    pub next: Option<Timestamp>,
+}
+
+/// What follows.
+pub fn conclude(o: &Observation, decision: &Decision, step: &Step, now: Timestamp) -> Outcome {
+    let memory = learned(o, step, now);
+    let secret = to_write(o, decision, step, &memory);
+    let after = Observation {
+        memory: if secret.is_some() { memory.clone().written() } else { memory.clone() },
+        ..o.clone()
+    };
+    let record = secret.as_ref().map(|secret| secret.record.clone()).or_else(|| o.record());
+    let waiting = matches!(step, Step::Waiting(_));
+    let facts = Facts { observation: &after, record: record.as_ref(), waiting, now };
+    let status = status::status(&facts);
+    let young =
+        memory.waiting_since.is_some_and(|since| now < schedule::after(since, PENDING_AFTER));
+    let untold = young && status::tells_only_of_waiting(&facts);
+    let notices = notice::notices(&facts, o, step, &status);
+    Outcome {
+        next: next_look(&facts, step, &memory),
+        status: (!untold).then_some(status),
+        notices: if untold { Vec::new() } else { notices },
+        secret,
+        memory,
+    }
+}
+
+fn learned(o: &Observation, step: &Step, now: Timestamp) -> Remembered {
+    let mut memory = match step {
+        Step::Nothing => o.memory.clone(),
+        Step::Waiting(since) => Remembered { waiting_since: Some(*since), ..o.memory.clone() },
+        Step::Refused(refusal) => remember::after_refusal(o, refusal.clone(), now),
+        Step::Attempted(attempt) => remember::after_attempt(o, attempt, now),
+        Step::ReadBack(read) => {
+            let version = o.own_target().map(|target| target.resource_version);
+            let unrepairable = version.filter(|_| read.is_none());
+            Remembered { unrepairable, ..o.memory.clone() }
+        }
+    };
+    if memory.granted.as_ref().is_some_and(|granted| granted.record.expires_at <= now) {
+        memory.granted = None;
+    }
+    if decide::due(o, now).is_none() {
+        memory.waiting_since = None;
+    }
+    memory.record = o.record().or(memory.record);
+    memory.foreign = foreign(o, now);
+    memory
+}
+
+/// Since when the target belongs to somebody else, and whether that has been told.
+fn foreign(o: &Observation, now: Timestamp) -> Option<Foreign> {
+    let refusal = decide::foreign_target(o)?;
+    let told = status::previous(o, status::SECRET_SYNCED)
+        .is_some_and(|condition| condition.reason == refusal.reason.as_str());
+    let before = o.memory.foreign.unwrap_or(Foreign { since: now, warned: told });
+    let namesake = o.target.present().is_some_and(decide::is_left_by_a_namesake);
+    let waits = namesake && now < schedule::after(before.since, NAMESAKE_GRACE);
+    Some(Foreign { since: before.since, warned: before.warned || !waits })
+}
+
+fn to_write(
+    o: &Observation,
+    decision: &Decision,
+    step: &Step,
+    memory: &Remembered,
+) -> Option<ManagedSecret> {
+    match (decision, step) {
+        (Decision::Request(_), Step::Attempted(_)) | (Decision::Write, _) => memory.granted.clone(),
+        (Decision::Repair, Step::ReadBack(Some(secret))) => {
+            let mut secret = ManagedSecret::clone(secret);
+            o.credential.spec.token_key().clone_into(&mut secret.record.token_key);
+            Some(secret)
+        }
+        _ => None,
+    }
+}
+
+fn next_look(facts: &Facts<'_>, step: &Step, memory: &Remembered) -> Option<Timestamp> {
+    let o = facts.observation;
+    let suspended = o.credential.spec.suspend;
+    if matches!(step, Step::ReadBack(None)) {
+        return Some(facts.now);
+    }
+    let expiry = facts.record.map(|record| record.expires_at);
+    let told = memory.waiting_since.map(|since| schedule::after(since, PENDING_AFTER));
+    let grace = memory
+        .foreign
+        .filter(|foreign| !foreign.warned)
+        .map(|foreign| schedule::after(foreign.since, NAMESAKE_GRACE));
+    let renewal = facts.record.map(|record| decide::renewal_of(o, record));
+    let allowed = Some(decide::request_allowed_at(o));
+    let write = o.standing_refused_write().and_then(|refused| refused.next_attempt_at);
+    let refusal = o.memory.refusal.as_ref().and_then(|refusal| refusal.next_attempt_at);
+    let active =
+        [told, grace, renewal, allowed, write, refusal].map(|at| at.filter(|_| !suspended));
+    let all = active.into_iter().chain([expiry]).flatten();
+    all.filter(|at| *at > facts.now && *at < Timestamp::MAX).min()
+}

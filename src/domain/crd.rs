@@ -1,0 +1,358 @@
+//! The resource: `OAuthClientCredential`, its status, and the names that it puts on other objects.
+//! The generated schema in `crds/` is made from this file by `oauthcc crd`.
+//!
+//! **Invariant:** no field holds a secret value, no field names another namespace, and no field is
+//! without effect. A field that is one side of an exclusive rule has no schema default.
+#![allow(
+    unreachable_pub,
+    reason = "KubeSchema repeats each struct inside a function to derive its schema"
+)]
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The field manager of every server-side apply, and the `app.kubernetes.io/managed-by` label.
+pub const FIELD_MANAGER: &str = "oauthcc-operator";
+/// Label on managed Secrets, value `"true"`.
+pub const MANAGED_LABEL: &str = "oauthcc.dev/managed";
+/// The recommended label of Kubernetes on managed Secrets.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// Annotation on managed Secrets: the UID of the credential that owns it.
+pub const OWNER_UID: &str = "oauthcc.dev/owner-uid";
+/// Annotation on managed Secrets: when the token was issued (RFC 3339, whole seconds).
+pub const ISSUED_AT: &str = "oauthcc.dev/issued-at";
+/// Annotation on managed Secrets: when the token expires (RFC 3339, whole seconds).
+pub const EXPIRES_AT: &str = "oauthcc.dev/expires-at";
+/// Annotation on managed Secrets: how many tokens were written, this one included.
+pub const REVISION: &str = "oauthcc.dev/revision";
+/// Annotation on managed Secrets: what the token was granted for.
+pub const REQUEST_FINGERPRINT: &str = "oauthcc.dev/request-fingerprint";
+/// Annotation on managed Secrets: which versions of which objects the request used.
+pub const INPUTS_VERSION: &str = "oauthcc.dev/inputs-version";
+/// Annotation on managed Secrets: under which key the token lies.
+pub const TOKEN_KEY: &str = "oauthcc.dev/token-key";
+/// Annotation on managed Secrets: when the server hinted to renew (only where it did).
+pub const REFRESH_AT: &str = "oauthcc.dev/refresh-at";
+/// Annotation of consent on the client Secret: the hosts that its values may be sent to.
+pub const ALLOWED_TOKEN_HOSTS: &str = "oauthcc.dev/allowed-token-hosts";
+/// Annotation on the credential: any new value asks for a new token, once.
+pub const RENEW_REQUESTED_AT: &str = "oauthcc.dev/renew-requested-at";
+
+/// Key of the managed Secret: expiry of the token (RFC 3339).
+pub const EXPIRES_AT_KEY: &str = "expires-at";
+/// Key of the managed Secret: type of the token, as used in an `Authorization` header.
+pub const TOKEN_TYPE_KEY: &str = "token-type";
+
+/// Go-style durations of up to four parts, as the Gateway API has them (GEP-2257).
+const DURATION_PATTERN: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
+const SECRET_KEY_PATTERN: &str = "^[-._a-zA-Z0-9]+$";
+const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// Keeps a live OAuth 2.0 client-credentials token in a Secret.
+#[derive(
+    CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize,
+)]
+#[kube(
+    group = "oauthcc.dev",
+    version = "v1alpha1",
+    kind = "OAuthClientCredential",
+    plural = "oauthclientcredentials",
+    shortname = "occ",
+    category = "oauthcc",
+    namespaced,
+    status = "OAuthClientCredentialStatus",
+    derive = "PartialEq",
+    doc = "Keeps a live OAuth 2.0 client-credentials token in a Secret.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Secret", type_ = "string", json_path = ".status.binding.name"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.token.expirationTime"),
+    printcolumn(name = "Rotated", type_ = "date", json_path = ".status.token.issueTime"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint", priority = 1),
+    printcolumn(name = "Next", type_ = "string", json_path = ".status.nextAttemptTime", priority = 1),
+    printcolumn(name = "Revision", type_ = "integer", json_path = ".status.token.revision", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+    validation = Rule::new(
+        "!has(self.spec.credentialsSecretRef) || (has(self.spec.target) && has(self.spec.target.name) ? self.spec.target.name : self.metadata.name) != self.spec.credentialsSecretRef.name"
+    ).message("the managed Secret would replace the client Secret: give spec.target.name another name than spec.credentialsSecretRef.name")
+     .field_path(".spec.target"),
+    validation = Rule::new(
+        "(has(self.spec.target) && has(self.spec.target.name) ? self.spec.target.name : self.metadata.name) == (has(oldSelf.spec.target) && has(oldSelf.spec.target.name) ? oldSelf.spec.target.name : oldSelf.metadata.name)"
+    ).message("the managed Secret can't be renamed yet: create a second credential with the new spec.target.name, move the pods to it, then delete this one")
+     .field_path(".spec.target"),
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.tokenURL)").message("set spec.tokenURL to the token endpoint, for example https://idp.example.com/oauth2/token").reason(Reason::FieldValueRequired),
+    validation = Rule::new("has(self.credentialsSecretRef)").message("set spec.credentialsSecretRef.name to the Secret that holds the client ID and the client secret").reason(Reason::FieldValueRequired),
+    validation = Rule::new("!has(self.clientID) || !has(self.credentialsSecretRef) || !has(self.credentialsSecretRef.clientIDKey)").message("the client ID has two sources: remove spec.clientID or spec.credentialsSecretRef.clientIDKey"),
+)]
+pub struct OAuthClientCredentialSpec {
+    /// Stops renewing and leaves the managed Secret as it is; its token will expire.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// The token endpoint (RFC 6749 §3.2), an https URL without user-info.
+    /// A query is sent as it is written. Required.
+    #[serde(rename = "tokenURL", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 10, max = 2048), regex(pattern = "^https?://[^\\s]+$"))]
+    pub token_url: Option<String>,
+
+    /// The Secret in the same namespace that holds the client ID and the client secret.
+    /// Its annotation `oauthcc.dev/allowed-token-hosts` must list the host of the token endpoint. Required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<CredentialsSecretRef>,
+
+    /// The client ID itself, instead of a key of the Secret: it is no secret.
+    #[serde(rename = "clientID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[\\x20-\\x7E]+$"))]
+    pub client_id: Option<String>,
+
+    /// How the client proves who it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_authentication: Option<ClientAuthentication>,
+
+    /// The scopes to ask for; without any, the parameter is not sent and the server decides (RFC 6749 §3.3).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(length(min = 1, max = 512), regex(pattern = "^[\\x21\\x23-\\x5B\\x5D-\\x7E]+$"))
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub scopes: Vec<String>,
+
+    /// The `audience` parameter, as Auth0 and others want it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub audience: Option<String>,
+
+    /// For endpoints with habits of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestOptions>,
+
+    /// When the token is renewed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+
+    /// The managed Secret that the token is written to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+}
+
+/// Where the client ID and the client secret lie.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialsSecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
+    pub name: String,
+    /// Key of the client ID; `client-id` where it is absent and `clientID` is not set.
+    #[serde(rename = "clientIDKey", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = SECRET_KEY_PATTERN))]
+    pub client_id_key: Option<String>,
+    /// Key of the client secret; `client-secret` where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = SECRET_KEY_PATTERN))]
+    pub client_secret_key: Option<String>,
+}
+
+/// How the client proves who it is (RFC 6749 §2.3).
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientAuthentication {
+    /// The method; `ClientSecretBasic` where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<ClientAuthenticationMethod>,
+}
+
+/// The method, named as OpenID Connect Core §9 names it; `ClientSecretBasic` where it is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ClientAuthenticationMethod {
+    /// HTTP Basic, ID and secret form-urlencoded one by one (RFC 6749 §2.3.1).
+    #[default]
+    ClientSecretBasic,
+    /// `client_id` and `client_secret` in the body.
+    ClientSecretPost,
+}
+
+/// For endpoints with habits of their own.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestOptions {
+    /// How long one token request may take, from 1s to 30s; `10s` where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24), regex(pattern = DURATION_PATTERN))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('30s')").message("spec.request.timeout must be from 1s to 30s"))]
+    pub timeout: Option<kube::core::Duration>,
+}
+
+/// When the token is renewed.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.renewBefore) && has(self.renewBeforePercentage))").message("set spec.rotation.renewBefore or spec.rotation.renewBeforePercentage, not both"))]
+pub struct Rotation {
+    /// How long before expiry the token is renewed; ignored where it is not shorter than the lifetime.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24), regex(pattern = DURATION_PATTERN))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('8760h')").message("spec.rotation.renewBefore must be from 1s to 8760h"))]
+    pub renew_before: Option<kube::core::Duration>,
+    /// The share of the lifetime that is left when the token is renewed; 33 where neither is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 99))]
+    pub renew_before_percentage: Option<i32>,
+    /// The lifetime of a token whose answer carries none, from 1s to 8760h; `30m` where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24), regex(pattern = DURATION_PATTERN))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('8760h')").message("spec.rotation.defaultLifetime must be from 1s to 8760h"))]
+    pub default_lifetime: Option<kube::core::Duration>,
+}
+
+/// The managed Secret.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Name of the managed Secret; the name of the credential where it is absent. It can't be changed later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
+    pub name: Option<String>,
+    /// Key of the token; `token` where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = SECRET_KEY_PATTERN))]
+    #[x_kube(validation = Rule::new("!(self in ['expires-at', 'token-type'])").message("spec.target.tokenKey can't be expires-at or token-type: these keys hold the expiry and the type of the token"))]
+    pub token_key: Option<String>,
+}
+
+/// What the operator reports. The managed Secret is the record; this is a copy for people and tools.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OAuthClientCredentialStatus {
+    /// The generation of the spec that this status speaks of; -1 before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The token endpoint as used, without query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub endpoint: Option<String>,
+    /// The managed Secret (servicebinding.io).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
+    /// The token in the managed Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenStatus>,
+    /// Attempts that failed in a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub failed_attempts: Option<i32>,
+    /// When the latest attempt failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure_time: Option<Time>,
+    /// The inputs of the latest failed attempt, as a digest of versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub last_failure_inputs: Option<String>,
+    /// When the endpoint is asked next; absent while something other than time is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_time: Option<Time>,
+    /// The value of `oauthcc.dev/renew-requested-at` that was acted on last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub last_handled_renew_request: Option<String>,
+    /// `Ready`, `ResolvedRefs`, `RequestSucceeded` and `SecretSynced`; `Reconciling` and `Stalled` only while they are True.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// The managed Secret (servicebinding.io).
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Binding {
+    /// Name of the managed Secret.
+    #[schemars(length(max = 253))]
+    pub name: String,
+}
+
+/// The token in the managed Secret.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenStatus {
+    /// When it was issued: the moment before the request was sent.
+    pub issue_time: Time,
+    /// When it expires.
+    pub expiration_time: Time,
+    /// When it is renewed.
+    pub renewal_time: Time,
+    /// The scopes as granted; absent means as asked (RFC 6749 §5.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 512)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub scopes: Vec<String>,
+    /// How many tokens were written, this one included.
+    pub revision: i64,
+}
+
+/// The key of the client ID where the spec names none.
+pub const DEFAULT_CLIENT_ID_KEY: &str = "client-id";
+/// The key of the client secret where the spec names none.
+pub const DEFAULT_CLIENT_SECRET_KEY: &str = "client-secret";
+/// The key of the token where the spec names none.
+pub const DEFAULT_TOKEN_KEY: &str = "token";
+/// The limit of one token request where the spec names none.
+pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The lifetime of a token whose answer carries none, where the spec names none.
+pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(30 * 60);
+/// The share of the lifetime left at renewal where the spec names none.
+pub const DEFAULT_RENEW_BEFORE_PERCENTAGE: i32 = 33;
+
+impl CredentialsSecretRef {
+    /// The key of the client secret, default applied.
+    pub fn client_secret_key(&self) -> &str {
+        self.client_secret_key.as_deref().unwrap_or(DEFAULT_CLIENT_SECRET_KEY)
+    }
+
+    /// The key of the client ID, default applied.
+    pub fn client_id_key(&self) -> &str {
+        self.client_id_key.as_deref().unwrap_or(DEFAULT_CLIENT_ID_KEY)
+    }
+}
+
+impl OAuthClientCredentialSpec {
+    /// The method of client authentication, default applied.
+    pub fn method(&self) -> ClientAuthenticationMethod {
+        self.client_authentication.as_ref().and_then(|auth| auth.method).unwrap_or_default()
+    }
+
+    /// The limit of one token request, default applied, held to 1 s to 30 s.
+    pub fn request_timeout(&self) -> Duration {
+        let asked = self.request.as_ref().and_then(|request| request.timeout);
+        asked
+            .map_or(DEFAULT_REQUEST_TIMEOUT, Duration::from)
+            .clamp(Duration::from_secs(1), Duration::from_secs(30))
+    }
+
+    /// The lifetime of a token whose answer carries none, default applied.
+    pub fn default_lifetime(&self) -> Duration {
+        let asked = self.rotation.as_ref().and_then(|rotation| rotation.default_lifetime);
+        asked.map_or(DEFAULT_LIFETIME, Duration::from)
+    }
+
+    /// The key of the token in the managed Secret, default applied.
+    pub fn token_key(&self) -> &str {
+        let asked = self.target.as_ref().and_then(|target| target.token_key.as_deref());
+        asked.unwrap_or(DEFAULT_TOKEN_KEY)
+    }
+}
+
+impl OAuthClientCredential {
+    /// The name of the managed Secret, default applied.
+    pub fn target_name(&self) -> &str {
+        let asked = self.spec.target.as_ref().and_then(|target| target.name.as_deref());
+        asked.or(self.metadata.name.as_deref()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,182 @@
+//! What a token was granted for: a digest of the request as the spec asks for it, and a keyed one of
+//! the secret values that it used. In: spec, references, values. Out: two annotations.
+//!
+//! **Invariant:** nothing here lets somebody who reads an annotation test a guess of the client
+//! secret: part b is keyed by the token itself, and the rest is made of nothing secret.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use aws_lc_rs::{constant_time, digest, hmac};
+use serde_json::json;
+
+use crate::domain::crd::{ClientAuthenticationMethod, OAuthClientCredentialSpec};
+use crate::domain::redacted::Redacted;
+
+const VERSION: &str = "v1";
+
+/// The secret values of one request in canonical form: each with its length, so that no two sets
+/// of values have the same bytes.
+#[derive(Clone, Debug, Default)]
+pub struct SecretValues(Redacted<Vec<u8>>);
+
+impl SecretValues {
+    /// The values in the order in which the request uses them.
+    pub fn new(values: &[&str]) -> Self {
+        let mut bytes = Vec::new();
+        for value in values {
+            bytes.extend_from_slice(&(value.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(value.as_bytes());
+        }
+        Self(Redacted::new(bytes))
+    }
+
+    /// HMAC-SHA-256 of the values under `key`.
+    pub fn keyed(&self, key: &[u8]) -> [u8; 32] {
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), self.0.expose());
+        let mut bytes = [0; 32];
+        for (to, from) in bytes.iter_mut().zip(tag.as_ref()) {
+            *to = *from;
+        }
+        bytes
+    }
+}
+
+/// Part a: what the spec asks for, defaults left out, timeouts and schedules not counted.
+pub fn request_digest(spec: &OAuthClientCredentialSpec) -> String {
+    let method = spec.client_authentication.as_ref().and_then(|auth| auth.method);
+    // A BTreeMap, whose order no feature of serde_json changes: the digest must outlive upgrades.
+    let mut asked = BTreeMap::from([
+        ("audience", json!(spec.audience)),
+        ("clientID", json!(spec.client_id)),
+        ("method", json!(method.filter(|method| *method != ClientAuthenticationMethod::default()))),
+        ("scopes", json!(spec.scopes)),
+        ("tokenURL", json!(spec.token_url)),
+    ]);
+    asked.retain(|_, value| !value.is_null() && *value != json!([]));
+    let canonical: String = asked.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref())
+}
+
+/// The annotation `request-fingerprint`: `v1:<a>:<b>`.
+pub fn fingerprint(
+    request_digest: &str,
+    values: &SecretValues,
+    token: &Redacted<String>,
+) -> String {
+    let b = hex(&values.keyed(token.expose().as_bytes()));
+    format!("{VERSION}:{request_digest}:{b}")
+}
+
+/// Whether a token with this fingerprint was granted for the spec that `request_digest` stands for.
+/// A fingerprint of another version, or an empty one, is trusted.
+pub fn fits_spec(fingerprint: &str, request_digest: &str) -> bool {
+    parts(fingerprint).is_none_or(|(a, _)| a == request_digest)
+}
+
+/// Whether a token with this fingerprint was granted for these secret values; one of another
+/// version is trusted.
+pub fn fits_values(fingerprint: &str, values: &SecretValues, token: &Redacted<String>) -> bool {
+    let now = hex(&values.keyed(token.expose().as_bytes()));
+    parts(fingerprint).is_none_or(|(_, b)| {
+        constant_time::verify_slices_are_equal(b.as_bytes(), now.as_bytes()).is_ok()
+    })
+}
+
+fn parts(fingerprint: &str) -> Option<(&str, &str)> {
+    let (version, rest) = fingerprint.split_once(':')?;
+    (version == VERSION).then(|| rest.split_once(':')).flatten()
+}
+
+/// One object that a request reads, as its version is known from metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferenceVersion<'a> {
+    /// Kind of the object.
+    pub kind: &'static str,
+    /// Name of the object.
+    pub name: &'a str,
+    /// The keys that are read from it.
+    pub keys: Vec<&'a str>,
+    /// UID of the object.
+    pub uid: &'a str,
+    /// Version of the object.
+    pub resource_version: u64,
+}
+
+/// The annotation `inputs-version`: a digest of part a and the versions of all references.
+pub fn inputs_version(request_digest: &str, references: &[ReferenceVersion<'_>]) -> String {
+    let mut text = String::from(request_digest);
+    for reference in references {
+        let ReferenceVersion { kind, name, keys, uid, resource_version } = reference;
+        let keys = keys.join(",");
+        // Writing to a String can't fail.
+        let _ = write!(text, "\n{kind}/{name}/{keys}/{uid}/{resource_version}");
+    }
+    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+}
+
+/// The first 32 hex digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::crd::{ClientAuthentication, RequestOptions};
+
+    fn spec() -> OAuthClientCredentialSpec {
+        OAuthClientCredentialSpec {
+            token_url: Some("https://idp.example.com/token".into()),
+            scopes: vec!["a".into(), "b".into()],
+            ..OAuthClientCredentialSpec::default()
+        }
+    }
+
+    #[test]
+    fn what_is_asked_changes_the_digest_and_how_it_is_asked_does_not() {
+        let base = request_digest(&spec());
+        assert_eq!(base.len(), 32);
+        let mut same = spec();
+        same.suspend = true;
+        same.request =
+            Some(RequestOptions { timeout: Some(std::time::Duration::from_secs(3).into()) });
+        same.client_authentication = Some(ClientAuthentication {
+            method: Some(ClientAuthenticationMethod::ClientSecretBasic),
+        });
+        assert_eq!(request_digest(&same), base, "defaults and timeouts ask for nothing else");
+        let mut other = spec();
+        other.scopes.reverse();
+        assert_ne!(request_digest(&other), base);
+        let mut other = spec();
+        other.audience = Some("x".into());
+        assert_ne!(request_digest(&other), base);
+        let mut other = spec();
+        other.client_authentication = Some(ClientAuthentication {
+            method: Some(ClientAuthenticationMethod::ClientSecretPost),
+        });
+        assert_ne!(request_digest(&other), base);
+    }
+
+    /// Upgrades must not ask for new tokens: this digest may never change for this spec.
+    #[test]
+    fn the_digest_of_a_known_spec_stays_what_it_was() {
+        assert_eq!(request_digest(&spec()), "632310ed77ddf9a093e78ac4e9d860a8");
+    }
+
+    #[test]
+    fn fingerprint_fits_the_same_spec_and_values_only() {
+        let token = Redacted::new(String::from("token"));
+        let values = SecretValues::new(&["id", "secret"]);
+        let print = fingerprint("aa", &values, &token);
+        assert!(fits_spec(&print, "aa") && !fits_spec(&print, "ab"));
+        assert!(fits_values(&print, &values, &token));
+        assert!(!fits_values(&print, &SecretValues::new(&["ids", "ecret"]), &token));
+        for unknown in ["", "v2:x:y", "garbage"] {
+            assert!(fits_spec(unknown, "aa") && fits_values(unknown, &values, &token));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Which events are told, and in which words. In: the status before and after, what happened.
+//! Out: at most one [`Notice`] of each kind.
+//!
+//! **Invariant:** a routine rotation tells nothing, a warning is told once until its reason changes,
+//! and every note begins with its reason: a folded event keeps its first note for good.
+
+use crate::domain::conclude::Step;
+use crate::domain::crd::OAuthClientCredentialStatus;
+use crate::domain::decide::Trigger;
+use crate::domain::oauth::{Grant, Lifetime};
+use crate::domain::observation::Observation;
+use crate::domain::reason::Reason;
+use crate::domain::remember::Attempt;
+use crate::domain::schedule::{SHORT_LIFETIME, span};
+use crate::domain::status::{
+    Facts, READY, REQUEST_SUCCEEDED, RESOLVED_REFS, SECRET_SYNCED, previous,
+};
+
+/// One event on the credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Whether it is a warning.
+    pub warning: bool,
+    /// The event's reason.
+    pub reason: &'static str,
+    /// The event's action: the reason of the condition behind it, so that another cause is another
+    /// event.
+    pub action: &'static str,
+    /// The note, at most 1024 bytes.
+    pub note: String,
+}
+
+/// The events of this step.
+pub fn notices(
+    facts: &Facts<'_>,
+    before: &Observation,
+    step: &Step,
+    status: &OAuthClientCredentialStatus,
+) -> Vec<Notice> {
+    let mut notices = warnings(facts, before, status);
+    match step {
+        Step::Attempted(attempt) => {
+            if let Ok(grant) = &attempt.asked.result {
+                notices.extend(granted(before, attempt));
+                notices.extend(remarks(facts, attempt, grant));
+            }
+        }
+        Step::ReadBack(Some(_)) => {
+            notices.push(normal(
+                "SecretDriftRepaired",
+                "the managed Secret was changed by somebody else and is restored from its token",
+            ));
+        }
+        Step::Nothing | Step::Waiting(_) | Step::Refused(_) | Step::ReadBack(None) => {}
+    }
+    notices
+}
+
+fn normal(reason: &'static str, text: &str) -> Notice {
+    Notice { warning: false, reason, action: reason, note: format!("{reason}: {text}") }
+}
+
+fn warning(reason: &'static str, action: &'static str, text: &str) -> Notice {
+    let mut note = format!("{action}: {text}");
+    note.truncate(note.floor_char_boundary(1024));
+    Notice { warning: true, reason, action, note }
+}
+
+fn granted(before: &Observation, attempt: &Attempt) -> Option<Notice> {
+    let status = before.credential.status.as_ref();
+    let had_token = status.is_some_and(|status| status.token.is_some());
+    match attempt.trigger {
+        Trigger::SecretMissing if !had_token => {
+            Some(normal("TokenIssued", "the first token is in the managed Secret"))
+        }
+        Trigger::SecretMissing | Trigger::SecretDrift => Some(normal(
+            "SecretDriftRepaired",
+            "the token was missing or altered and is replaced by a new one",
+        )),
+        Trigger::RenewRequested => {
+            Some(normal("RenewRequested", "a new token was asked for and is written"))
+        }
+        Trigger::SpecChanged
+        | Trigger::CredentialsChanged
+        | Trigger::Expired
+        | Trigger::Renewing => {
+            before.retry().map(|_| normal("TokenIssued", "a token was granted after a failure"))
+        }
+    }
+}
+
+/// What is worth a warning about a token that was not asked for as a matter of routine.
+fn remarks(facts: &Facts<'_>, attempt: &Attempt, grant: &Grant) -> Vec<Notice> {
+    let mut remarks = Vec::new();
+    if matches!(attempt.trigger, Trigger::Renewing | Trigger::Expired) {
+        return remarks;
+    }
+    let lifetime = facts.record.map(|record| span(record.issued_at, record.expires_at));
+    if grant.lifetime == Lifetime::Unknown || grant.lifetime == Lifetime::Spent {
+        let text =
+            "the answer carried no lifetime: set spec.rotation.defaultLifetime to the provider's";
+        remarks.push(warning("LifetimeUnknown", "LifetimeUnknown", text));
+    }
+    if let Some(lifetime) = lifetime.filter(|lifetime| *lifetime < SHORT_LIFETIME) {
+        let text = format!(
+            "the token lives {} s; a pod needs up to 90 s to see a new one: ask the provider for at least {} s",
+            lifetime.as_secs(),
+            SHORT_LIFETIME.as_secs()
+        );
+        remarks.push(warning("ShortLivedToken", "ShortLivedToken", &text));
+    }
+    let asked = &facts.observation.credential.spec.scopes;
+    let missing = |granted: &Vec<String>| asked.iter().any(|scope| !granted.contains(scope));
+    if grant.scopes.as_ref().is_some_and(missing) {
+        let text = "the provider granted fewer scopes than asked: status.token.scopes lists them";
+        remarks.push(warning("ScopeReduced", "ScopeReduced", text));
+    }
+    remarks
+}
+
+fn warnings(
+    facts: &Facts<'_>,
+    before: &Observation,
+    status: &OAuthClientCredentialStatus,
+) -> Vec<Notice> {
+    let told = [
+        (REQUEST_SUCCEEDED, "TokenRequestFailed"),
+        (RESOLVED_REFS, "CredentialsNotFound"),
+        (SECRET_SYNCED, "SecretNotOwned"),
+        (READY, "TokenExpired"),
+    ];
+    let mut warnings = Vec::new();
+    for (kind, event) in told {
+        let Some(condition) = status.conditions.iter().find(|c| c.type_ == kind) else { continue };
+        let Some(reason) = Reason::parse(&condition.reason) else { continue };
+        if condition.status != "False" || !warns(kind, reason) {
+            continue;
+        }
+        let news = previous(before, kind).is_none_or(|old| old.reason != condition.reason);
+        let wanted = match kind {
+            SECRET_SYNCED => newly_warned(facts, before),
+            _ => news,
+        };
+        if wanted {
+            warnings.push(warning(event, reason.as_str(), &condition.message));
+        }
+    }
+    warnings
+}
+
+/// Which reasons have an event; all others are conditions only.
+fn warns(kind: &str, reason: Reason) -> bool {
+    match kind {
+        REQUEST_SUCCEEDED => true,
+        RESOLVED_REFS => matches!(
+            reason,
+            Reason::CredentialsNotFound
+                | Reason::CredentialsKeyMissing
+                | Reason::CredentialsInvalid
+        ),
+        SECRET_SYNCED => matches!(reason, Reason::SecretNotOwned | Reason::TargetConflict),
+        _ => reason == Reason::TokenExpired,
+    }
+}
+
+/// A Secret of a deleted namesake is given time to be collected: its warning comes later.
+fn newly_warned(facts: &Facts<'_>, before: &Observation) -> bool {
+    let now = facts.observation.memory.foreign.is_some_and(|foreign| foreign.warned);
+    let told = previous(before, SECRET_SYNCED).map(|condition| condition.reason.as_str());
+    let already = match before.memory.foreign {
+        Some(foreign) => foreign.warned,
+        None => matches!(told, Some("SecretNotOwned" | "TargetConflict")),
+    };
+    now && !already
+}

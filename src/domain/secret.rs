@@ -1,0 +1,339 @@
+//! The managed Secret: what it contains, and what its metadata tells about owner, drift and token.
+//! In: metadata of a watch, a token. Out: [`TargetMetadata`], [`Record`], [`ManagedSecret`].
+//!
+//! **Invariant:** ownership needs two proofs (a UID and our Apply entry), and the token is known
+//! here only as a [`Redacted`] value on its way into a write.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use serde_json::Value;
+
+use crate::domain::crd::{self, FIELD_MANAGER};
+use crate::domain::redacted::Redacted;
+
+/// What is kept of the metadata of a Secret at a target name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetMetadata {
+    /// UID of the Secret.
+    pub uid: String,
+    /// Version, compared as a number (KEP-5504).
+    pub resource_version: u64,
+    /// UID of the controller owner, where there is one.
+    pub controller_uid: Option<String>,
+    /// Our annotations and labels, by name.
+    pub marks: BTreeMap<String, String>,
+    /// What the Apply entry of our field manager owns, or `None` without such an entry.
+    pub applied: Option<AppliedFields>,
+}
+
+/// The fields that our Apply entry in `managedFields` owns: what nobody else has changed since.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppliedFields {
+    /// Keys of `data`.
+    pub data: BTreeSet<String>,
+    /// Names of annotations and labels.
+    pub marks: BTreeSet<String>,
+}
+
+/// What the annotations of a managed Secret say about its token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// When the token was issued, whole seconds.
+    pub issued_at: Timestamp,
+    /// When it expires, whole seconds.
+    pub expires_at: Timestamp,
+    /// How many tokens were written, from 1.
+    pub revision: i64,
+    /// What it was granted for (`v1:<a>:<b>`), or empty where that is lost.
+    pub fingerprint: String,
+    /// The versions of the inputs that it was granted with, or empty where they are lost.
+    pub inputs_version: String,
+    /// The key of `data` that it lies under.
+    pub token_key: String,
+    /// When the server hinted to renew it.
+    pub refresh_at: Option<Timestamp>,
+}
+
+/// A managed Secret as it is to be written. `Debug` shows no token.
+#[derive(Clone, Debug)]
+pub struct ManagedSecret {
+    /// The token.
+    pub token: Redacted<String>,
+    /// Its type, as used in an `Authorization` header.
+    pub token_type: String,
+    /// What the annotations say.
+    pub record: Record,
+}
+
+impl TargetMetadata {
+    /// Reads what matters from the metadata of a Secret, `managedFields` included.
+    pub fn read(metadata: &ObjectMeta) -> Self {
+        let owners = metadata.owner_references.as_deref().unwrap_or_default();
+        let controller = owners.iter().find(|owner| owner.controller == Some(true));
+        let annotations = metadata.annotations.iter().flatten();
+        let marks = annotations.chain(metadata.labels.iter().flatten());
+        Self {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            resource_version: resource_version(metadata),
+            controller_uid: controller.map(|owner| owner.uid.clone()),
+            marks: marks
+                .filter(|(name, _)| is_our_mark(name))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            applied: metadata
+                .managed_fields
+                .iter()
+                .flatten()
+                .find(|entry| is_our_apply(entry))
+                .map(AppliedFields::read),
+        }
+    }
+
+    /// The UID of the credential that this Secret says it belongs to, by annotation or owner.
+    pub fn claimed_by(&self, uid: &str) -> bool {
+        self.marks.get(crd::OWNER_UID).is_some_and(|owner| owner == uid)
+            || self.controller_uid.as_deref() == Some(uid)
+    }
+
+    /// The two-part test of ownership: it names the credential, and we have applied it.
+    pub fn is_owned_by(&self, uid: &str) -> bool {
+        self.claimed_by(uid) && self.applied.is_some()
+    }
+
+    /// What the annotations say, or `None` where one that is needed is gone, altered or unreadable.
+    pub fn record(&self) -> Option<Record> {
+        let instant = |name| self.mark(name)?.parse().ok();
+        Some(Record {
+            issued_at: instant(crd::ISSUED_AT)?,
+            expires_at: instant(crd::EXPIRES_AT)?,
+            revision: self.mark(crd::REVISION)?.parse().ok().filter(|revision| *revision > 0)?,
+            fingerprint: self.mark(crd::REQUEST_FINGERPRINT)?.to_owned(),
+            inputs_version: self.mark(crd::INPUTS_VERSION)?.to_owned(),
+            token_key: self.mark(crd::TOKEN_KEY)?.to_owned(),
+            refresh_at: instant(crd::REFRESH_AT),
+        })
+    }
+
+    /// What can be told without Memory where some annotations are gone: the rest, with the rules of
+    /// behaviour §1 (issued now, revision 1, fingerprint and inputs unknown, the token key of the
+    /// spec). `expires_at` is the annotation's, else the one that the data holds.
+    pub fn recovered_record(
+        &self,
+        data_expires_at: Option<Timestamp>,
+        token_key: &str,
+        now: Timestamp,
+    ) -> Option<Record> {
+        let instant = |name| self.mark(name)?.parse().ok();
+        let text = |name| self.mark(name).unwrap_or_default().to_owned();
+        Some(Record {
+            issued_at: instant(crd::ISSUED_AT).unwrap_or(now),
+            expires_at: instant(crd::EXPIRES_AT).or(data_expires_at)?,
+            revision: self.mark(crd::REVISION).and_then(|text| text.parse().ok()).unwrap_or(1),
+            fingerprint: text(crd::REQUEST_FINGERPRINT),
+            inputs_version: text(crd::INPUTS_VERSION),
+            token_key: self.mark(crd::TOKEN_KEY).unwrap_or(token_key).to_owned(),
+            refresh_at: instant(crd::REFRESH_AT),
+        })
+    }
+
+    /// Whether the bytes under `key` are the ones that we wrote.
+    pub fn holds_our(&self, key: &str) -> bool {
+        self.applied.as_ref().is_some_and(|applied| applied.data.contains(key))
+    }
+
+    /// Whether anything but the token differs from what we would write for `record`.
+    pub fn has_drifted(&self, uid: &str, token_key: &str, record: &Record) -> bool {
+        let Some(applied) = &self.applied else { return true };
+        let keys = [token_key, crd::EXPIRES_AT_KEY, crd::TOKEN_TYPE_KEY];
+        let data_as_written =
+            applied.data.len() == keys.len() && keys.iter().all(|key| applied.data.contains(*key));
+        let marks_as_written = labels()
+            .into_iter()
+            .map(|(name, value)| (name, value.to_owned()))
+            .chain(annotations(uid, record))
+            .all(|(name, value)| self.mark(name) == Some(value.as_str()));
+        !data_as_written || !marks_as_written || self.controller_uid.as_deref() != Some(uid)
+    }
+
+    /// One of our marks, but only as long as nobody else has changed it.
+    fn mark(&self, name: &str) -> Option<&str> {
+        let unaltered = self.applied.as_ref().is_some_and(|applied| applied.marks.contains(name));
+        self.marks.get(name).filter(|_| unaltered).map(String::as_str)
+    }
+}
+
+impl AppliedFields {
+    fn read(entry: &ManagedFieldsEntry) -> Self {
+        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+        let names = |pointer: &str| -> BTreeSet<String> {
+            let members = fields.and_then(|f| f.pointer(pointer)).and_then(Value::as_object);
+            let names = members.into_iter().flat_map(|members| members.keys());
+            names.filter_map(|name| name.strip_prefix("f:")).map(str::to_owned).collect()
+        };
+        let mut marks = names("/f:metadata/f:annotations");
+        marks.extend(names("/f:metadata/f:labels"));
+        Self { data: names("/f:data"), marks }
+    }
+}
+
+impl ManagedSecret {
+    /// The keys of `data` and their values; the only place where the token leaves its wrapper for
+    /// the managed Secret.
+    pub fn data(&self) -> BTreeMap<String, Redacted<String>> {
+        BTreeMap::from([
+            (self.record.token_key.clone(), self.token.clone()),
+            (crd::EXPIRES_AT_KEY.to_owned(), Redacted::new(self.record.expires_at.to_string())),
+            (crd::TOKEN_TYPE_KEY.to_owned(), Redacted::new(self.token_type.clone())),
+        ])
+    }
+}
+
+/// The labels of every managed Secret.
+pub fn labels() -> [(&'static str, &'static str); 2] {
+    [(crd::MANAGED_LABEL, "true"), (crd::MANAGED_BY_LABEL, FIELD_MANAGER)]
+}
+
+/// The annotations of a managed Secret with this record.
+pub fn annotations(uid: &str, record: &Record) -> BTreeMap<&'static str, String> {
+    let mut annotations = BTreeMap::from([
+        (crd::OWNER_UID, uid.to_owned()),
+        (crd::ISSUED_AT, record.issued_at.to_string()),
+        (crd::EXPIRES_AT, record.expires_at.to_string()),
+        (crd::REVISION, record.revision.to_string()),
+        (crd::REQUEST_FINGERPRINT, record.fingerprint.clone()),
+        (crd::INPUTS_VERSION, record.inputs_version.clone()),
+        (crd::TOKEN_KEY, record.token_key.clone()),
+    ]);
+    if let Some(at) = record.refresh_at {
+        annotations.insert(crd::REFRESH_AT, at.to_string());
+    }
+    annotations
+}
+
+/// The version of an object as a number; 0 where it has none.
+pub fn resource_version(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn is_our_mark(name: &str) -> bool {
+    name.starts_with("oauthcc.dev/") || name == crd::MANAGED_BY_LABEL
+}
+
+fn is_our_apply(entry: &ManagedFieldsEntry) -> bool {
+    entry.manager.as_deref() == Some(FIELD_MANAGER)
+        && entry.operation.as_deref() == Some("Apply")
+        && entry.subresource.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn record() -> Record {
+        Record {
+            issued_at: Timestamp::from_second(1000).unwrap(),
+            expires_at: Timestamp::from_second(4600).unwrap(),
+            revision: 3,
+            fingerprint: "v1:a:b".into(),
+            inputs_version: "c".into(),
+            token_key: "token".into(),
+            refresh_at: None,
+        }
+    }
+
+    fn written() -> TargetMetadata {
+        let record = record();
+        let mut fields = json!({"f:data": {}, "f:metadata": {"f:annotations": {}, "f:labels": {}}});
+        for key in ["token", "expires-at", "token-type"] {
+            fields["f:data"][format!("f:{key}")] = json!({});
+        }
+        for (name, _) in annotations("u", &record) {
+            fields["f:metadata"]["f:annotations"][format!("f:{name}")] = json!({});
+        }
+        for (name, _) in labels() {
+            fields["f:metadata"]["f:labels"][format!("f:{name}")] = json!({});
+        }
+        let annotations: BTreeMap<_, _> = annotations("u", &record);
+        let labels: BTreeMap<_, _> = labels().into();
+        let metadata = serde_json::from_value(json!({
+            "uid": "secret", "resourceVersion": "7",
+            "annotations": annotations, "labels": labels,
+            "ownerReferences": [{"apiVersion": "oauthcc.dev/v1alpha1", "kind": "OAuthClientCredential",
+                "name": "n", "uid": "u", "controller": true}],
+            "managedFields": [
+                {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:data": {"f:x": {}}}},
+                {"manager": "oauthcc-operator", "operation": "Apply", "fieldsV1": fields}],
+        }));
+        TargetMetadata::read(&metadata.unwrap())
+    }
+
+    #[test]
+    fn what_we_wrote_reads_back_and_has_not_drifted() {
+        let target = written();
+        assert_eq!(target.record(), Some(record()));
+        assert!(target.is_owned_by("u") && !target.is_owned_by("v"));
+        assert!(target.holds_our("token") && !target.holds_our("x"));
+        assert!(!target.has_drifted("u", "token", &record()));
+    }
+
+    #[test]
+    fn each_change_by_somebody_else_is_drift() {
+        let cases: [(&str, fn(&mut TargetMetadata)); 6] = [
+            ("label gone", |t| drop(t.marks.remove(crd::MANAGED_LABEL))),
+            ("annotation gone", |t| drop(t.marks.remove(crd::EXPIRES_AT))),
+            ("annotation altered", |t| {
+                t.applied.as_mut().unwrap().marks.remove(crd::EXPIRES_AT);
+            }),
+            ("owner gone", |t| t.controller_uid = None),
+            ("expiry altered", |t| {
+                t.applied.as_mut().unwrap().data.remove(crd::EXPIRES_AT_KEY);
+            }),
+            ("a key of an older spec", |t| {
+                t.applied.as_mut().unwrap().data.insert("old".into());
+            }),
+        ];
+        for (what, change) in cases {
+            let mut target = written();
+            change(&mut target);
+            assert!(target.has_drifted("u", "token", &record()), "{what}");
+            assert!(target.is_owned_by("u"), "{what}");
+        }
+        assert!(written().has_drifted("u", "other-key", &record()));
+    }
+
+    #[test]
+    fn one_proof_of_ownership_is_not_enough() {
+        let mut target = written();
+        target.applied = None;
+        assert!(!target.is_owned_by("u"), "named, but never applied by us");
+        let mut target = written();
+        target.marks.clear();
+        assert!(target.is_owned_by("u"), "the owner reference is left");
+        target.controller_uid = None;
+        assert!(!target.is_owned_by("u"), "applied by us, but it names nobody");
+    }
+
+    #[test]
+    fn lost_annotations_are_recovered_from_the_data() {
+        let mut target = written();
+        target.marks.clear();
+        let now = Timestamp::from_second(2000).unwrap();
+        assert_eq!(target.recovered_record(None, "token", now), None);
+        let recovered = target.recovered_record(Some(record().expires_at), "token", now).unwrap();
+        assert_eq!((recovered.revision, recovered.issued_at), (1, now));
+        assert_eq!((recovered.fingerprint.as_str(), recovered.inputs_version.as_str()), ("", ""));
+    }
+
+    #[test]
+    fn debug_of_a_managed_secret_shows_no_token() {
+        let secret = ManagedSecret {
+            token: Redacted::new("s3cr3t".into()),
+            token_type: "Bearer".into(),
+            record: record(),
+        };
+        assert!(!format!("{secret:?} {:?}", secret.data()).contains("s3cr3t"));
+    }
+}

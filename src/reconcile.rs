@@ -1,0 +1,317 @@
+//! The story of one credential: look, decide, ask where a token is due, conclude, write, come back
+//! in time. In: a credential that an event or a timer woke. Out: when to look again.
+//!
+//! **Invariant:** it waits for answers, never for its turn; and every look ends in one outcome or in
+//! an error of the API server, which is tried again.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+use tokio::time::{Instant, sleep};
+
+use crate::cluster::Cluster;
+use crate::cluster::apply::{self, Applied, ApplyError, apply};
+use crate::cluster::observe::observe;
+use crate::cluster::prepare::{self, PrepareError, Prepared, Prevented};
+use crate::domain::conclude::{Outcome, Step, conclude};
+use crate::domain::crd::OAuthClientCredential;
+use crate::domain::decide::{self, Decision, Trigger, decide};
+use crate::domain::oauth::Asked;
+use crate::domain::observation::Observation;
+use crate::domain::reason::Reason;
+use crate::domain::remember::{self, Attempt};
+use crate::domain::schedule::{self, PENDING_AFTER};
+use crate::domain::status;
+use crate::endpoint::Endpoint;
+use crate::governor::{Admission, Applicant, Governor, Permit};
+use crate::telemetry::{self, DecisionLine, Metrics, ReconcileResult};
+
+/// What all reconciles share.
+#[derive(Debug)]
+pub struct Context {
+    /// The Kubernetes API.
+    pub cluster: Cluster,
+    /// The way to token endpoints.
+    pub endpoint: Endpoint,
+    /// Who may ask when.
+    pub governor: Arc<Governor>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Why a look ended without an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A read failed.
+    #[error("failed to read what the request needs")]
+    Prepare {
+        /// Which read.
+        source: PrepareError,
+    },
+    /// A write failed.
+    #[error("failed to write the outcome")]
+    Apply {
+        /// Which write.
+        source: ApplyError,
+    },
+    /// A bug: the look ended in a panic, which must not stop the others.
+    #[error("a bug ended the look at this credential: please report it")]
+    Panicked,
+}
+
+/// What a look at a credential led to before it is concluded.
+enum Looked {
+    /// This happened.
+    At(Observation, Decision, Step),
+    /// Something was learned that may change the decision.
+    Again,
+}
+
+/// One look at a credential.
+///
+/// # Errors
+/// The API server did not answer; [`error_policy`] says when to look again.
+pub async fn reconcile(
+    credential: Arc<OAuthClientCredential>,
+    ctx: Arc<Context>,
+) -> Result<Action, Error> {
+    let started = Instant::now();
+    let looked = AssertUnwindSafe(look(&ctx, &credential)).catch_unwind().await;
+    let result = looked.unwrap_or(Err(Error::Panicked));
+    let outcome = match &result {
+        Ok(Some(_)) => ReconcileResult::RequeueAfter,
+        Ok(None) => ReconcileResult::Success,
+        Err(_) => ReconcileResult::Error,
+    };
+    ctx.metrics.reconciled(outcome, started.elapsed());
+    Ok(result?.map_or_else(Action::await_change, |at| Action::requeue(from_now(at))))
+}
+
+/// The steps, in order.
+async fn look(
+    ctx: &Context,
+    credential: &Arc<OAuthClientCredential>,
+) -> Result<Option<Timestamp>, Error> {
+    if credential.metadata.deletion_timestamp.is_some() {
+        return Ok(None); // The owner reference cleans up; there is nothing left to do.
+    }
+    let observation = observe(&ctx.cluster, credential);
+    let decision = decide(&observation, now());
+    let looked = match decision {
+        Decision::Request(trigger) => request(ctx, observation, trigger).await?,
+        Decision::Compare => compare(ctx, observation).await?,
+        Decision::Repair => read_back(ctx, observation).await?,
+        Decision::Keep | Decision::Refuse(_) | Decision::Write => {
+            Looked::At(observation, decision, Step::Nothing)
+        }
+    };
+    let Looked::At(observation, decision, step) = looked else { return Ok(Some(now())) };
+    let outcome = conclude(&observation, &decision, &step, now());
+    let next = outcome.next;
+    let applied = write(ctx, &observation, outcome.clone()).await?;
+    report(ctx, &observation, &decision, &step, &outcome, applied);
+    ctx.cluster.memory.api_answered(observation.uid());
+    Ok(match applied {
+        Applied::Done { .. } => next,
+        Applied::SecretRefused(_) => Some(now()),
+    })
+}
+
+/// Asks for a token: a permit, a live look where the trigger may be a lagging watch, the reads, the
+/// endpoint.
+async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Looked, Error> {
+    let since = o.memory.waiting_since.unwrap_or_else(now);
+    let Some(_permit) = admit(ctx, &o) else {
+        return Ok(Looked::At(o, Decision::Request(trigger), Step::Waiting(since)));
+    };
+    let o = if trigger.needs_confirmation() {
+        match prepare::confirm(&ctx.cluster, &o).await {
+            Ok(()) => {
+                let confirmed = observe(&ctx.cluster, &o.credential);
+                if decide(&confirmed, now()) != Decision::Request(trigger) {
+                    return Ok(Looked::Again);
+                }
+                confirmed
+            }
+            Err(prevented) => return stopped(o, Decision::Request(trigger), prevented),
+        }
+    } else {
+        o
+    };
+    if o.memory.refused_write.is_some()
+        && let Err(refused) = apply::dry_run(&ctx.cluster, &o).await
+    {
+        let memory = refused.remembered(&ctx.cluster, &o, now());
+        ctx.cluster.memory.remember(o.uid(), memory);
+        return Ok(Looked::Again);
+    }
+    let prepared = match prepare::prepare(&ctx.cluster, &o).await {
+        Ok(prepared) => prepared,
+        Err(prevented) => return stopped(o, Decision::Request(trigger), prevented),
+    };
+    let asked = ask(ctx, &o, &prepared, trigger, since).await?;
+    let attempt = Attempt {
+        trigger,
+        asked,
+        values: prepared.values,
+        values_digest: prepared.values_digest,
+        inputs_version: prepared.inputs_version,
+        endpoint: without_query(&prepared.endpoint.url),
+        host: prepared.endpoint.host.to_string(),
+    };
+    let o = observe(&ctx.cluster, &o.credential);
+    Ok(Looked::At(o, Decision::Request(trigger), Step::Attempted(Box::new(attempt))))
+}
+
+/// The answer; that it is waited for is told once, when it has taken 2 s.
+async fn ask(
+    ctx: &Context,
+    o: &Observation,
+    prepared: &Prepared,
+    trigger: Trigger,
+    since: Timestamp,
+) -> Result<Asked, Error> {
+    let answer = ctx.endpoint.ask(&prepared.request);
+    tokio::pin!(answer);
+    tokio::select! {
+        asked = &mut answer => return Ok(asked),
+        () = sleep(from_now(schedule::after(since, PENDING_AFTER))) => {}
+    }
+    let waiting = Step::Waiting(since);
+    let outcome = conclude(o, &Decision::Request(trigger), &waiting, now());
+    // A status that could not be written now follows with the answer.
+    drop(write(ctx, o, outcome).await);
+    Ok(answer.await)
+}
+
+/// Whether the secret values are still the ones that were used.
+async fn compare(ctx: &Context, o: Observation) -> Result<Looked, Error> {
+    match prepare::compare(&ctx.cluster, &o).await {
+        Ok((seen, values, token)) => {
+            let digest = values.keyed(ctx.cluster.values_key.expose());
+            let memory = remember::after_comparison(&seen, &values, digest, token.as_ref());
+            ctx.cluster.memory.remember(o.uid(), memory);
+            Ok(Looked::Again)
+        }
+        Err(prevented) => stopped(o, Decision::Compare, prevented),
+    }
+}
+
+/// The token that the managed Secret still holds, to write it again as it should be.
+async fn read_back(ctx: &Context, o: Observation) -> Result<Looked, Error> {
+    match prepare::read_back(&ctx.cluster, &o, now()).await {
+        Ok(secret) => Ok(Looked::At(o, Decision::Repair, Step::ReadBack(secret.map(Box::new)))),
+        Err(prevented) => stopped(o, Decision::Repair, prevented),
+    }
+}
+
+fn stopped(o: Observation, decision: Decision, prevented: Prevented) -> Result<Looked, Error> {
+    match prevented {
+        Prevented::Refused(refusal) => Ok(Looked::At(o, decision, Step::Refused(refusal))),
+        Prevented::Failed(source) => Err(Error::Prepare { source }),
+    }
+}
+
+fn admit(ctx: &Context, o: &Observation) -> Option<Permit> {
+    let metadata = &o.credential.metadata;
+    let applicant = Applicant {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+        host: decide::endpoint(o).ok()?.host.to_string(),
+        expires_at: o.record().map(|record| record.expires_at),
+    };
+    match ctx.governor.admit(&applicant) {
+        Admission::Admitted(permit) => Some(permit),
+        Admission::Queued => None,
+    }
+}
+
+async fn write(ctx: &Context, o: &Observation, outcome: Outcome) -> Result<Applied, Error> {
+    let applied = apply(&ctx.cluster, o, outcome, now()).await;
+    applied.map_err(|source| Error::Apply { source })
+}
+
+/// One line and the counters.
+fn report(
+    ctx: &Context,
+    o: &Observation,
+    decision: &Decision,
+    step: &Step,
+    outcome: &Outcome,
+    applied: Applied,
+) {
+    match applied {
+        Applied::Done { secret_written: true } => {
+            ctx.metrics.secret_written(Reason::SecretSynced.as_str());
+        }
+        Applied::Done { secret_written: false } => {}
+        Applied::SecretRefused(reason) => ctx.metrics.secret_written(reason.as_str()),
+    }
+    if let Step::Attempted(attempt) = step {
+        let answer = attempt.asked.result.as_ref();
+        let word = answer.map_or_else(|error| error.reason, |_| Reason::RequestSucceeded);
+        ctx.metrics.request_answered(&attempt.host, word.as_str(), attempt.asked.took);
+        if attempt.trigger == Trigger::Renewing
+            && let Some(due) = decide::renewal_at(o)
+        {
+            ctx.metrics.rotation_lateness(schedule::span(due, now()));
+        }
+    }
+    let metadata = &o.credential.metadata;
+    let told = outcome.status.as_ref().map(|status| &status.conditions);
+    let ready = told.and_then(|all| all.iter().find(|condition| condition.type_ == status::READY));
+    telemetry::decision(&DecisionLine {
+        namespace: metadata.namespace.as_deref().unwrap_or_default(),
+        name: metadata.name.as_deref().unwrap_or_default(),
+        decision: decision.as_str(),
+        trigger: match decision {
+            Decision::Request(trigger) => Some(trigger.as_str()),
+            Decision::Keep
+            | Decision::Refuse(_)
+            | Decision::Compare
+            | Decision::Repair
+            | Decision::Write => None,
+        },
+        reason: ready.and_then(|condition| Reason::parse(&condition.reason)),
+        next: outcome.next,
+        happened: !matches!(decision, Decision::Keep),
+    });
+}
+
+/// When to look again after an error: 1 s doubled to 60 s, or once something changes where waiting
+/// can't help.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the Controller asks for")]
+pub fn error_policy(
+    credential: Arc<OAuthClientCredential>,
+    error: &Error,
+    ctx: Arc<Context>,
+) -> Action {
+    let uid = credential.metadata.uid.as_deref().unwrap_or_default();
+    match error {
+        Error::Apply { source: ApplyError::CrdOlder { .. } } => Action::await_change(),
+        Error::Apply { source: ApplyError::WriteStatus { .. } }
+        | Error::Prepare { .. }
+        | Error::Panicked => {
+            Action::requeue(schedule::api_retry_in(ctx.cluster.memory.api_failed(uid)))
+        }
+    }
+}
+
+/// The endpoint for status: no query, no fragment; user-info was refused before.
+fn without_query(url: &url::Url) -> String {
+    let mut plain = url.clone();
+    plain.set_query(None);
+    plain.to_string()
+}
+
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn from_now(at: Timestamp) -> Duration {
+    schedule::span(now(), at)
+}

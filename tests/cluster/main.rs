@@ -1,0 +1,92 @@
+//! The operator on a real control plane and a real authorization server.
+//!
+//! Tests that can share an operator do: each has a namespace and a client of its own, so counts stay
+//! exact. Tests that stop, kill or starve something start a world of their own.
+//!
+//! **Invariant:** the operator under test runs as the ServiceAccount of `charts/install.yaml`, never
+//! as an administrator; every wait is bounded and says what it waited for.
+
+#![allow(
+    unreachable_pub,
+    reason = "a test binary has no users; `pub` marks what other modules of it use"
+)]
+
+mod rotation;
+mod tenant;
+mod world;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::{Handle, Runtime};
+use world::World;
+
+/// What a test is handed.
+type Outcome = anyhow::Result<()>;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Each test mostly waits; the machine is shared by a control plane all the same.
+    arguments.test_threads.get_or_insert(6);
+    let runtime = Runtime::new().expect("a runtime starts");
+    let wanted = !arguments.list;
+    let shared = wanted.then(|| runtime.block_on(World::start(&[])));
+    let shared = match shared.transpose() {
+        Ok(world) => world.map(Arc::new),
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "the reason why no test can run")]
+            {
+                eprintln!("error: failed to start the control plane: {error:#}");
+            }
+            return ExitCode::FAILURE;
+        }
+    };
+    let suite = Suite { handle: runtime.handle().clone(), shared };
+    let trials = [rotation::tests(&suite)].into_iter().flatten().collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if conclusion.has_failed()
+        && let Some(world) = &suite.shared
+    {
+        world.keep_logs();
+    }
+    drop(suite);
+    drop(runtime);
+    conclusion.exit_code()
+}
+
+/// Makes trials of async functions.
+struct Suite {
+    handle: Handle,
+    shared: Option<Arc<World>>,
+}
+
+impl Suite {
+    /// A test in the shared world.
+    fn shared<F, T>(&self, name: &str, test: F) -> Trial
+    where
+        F: FnOnce(Arc<World>) -> T + Send + 'static,
+        T: Future<Output = Outcome>,
+    {
+        let (handle, world) = (self.handle.clone(), self.shared.clone());
+        Trial::test(name, move || {
+            let world = world.ok_or("the world was not started")?;
+            handle.block_on(test(world)).map_err(failed)
+        })
+    }
+
+    /// A test that starts what it needs by itself.
+    fn alone<F, T>(&self, name: &str, test: F) -> Trial
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Future<Output = Outcome>,
+    {
+        let handle = self.handle.clone();
+        Trial::test(name, move || handle.block_on(test()).map_err(failed))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
+fn failed(error: anyhow::Error) -> Failed {
+    Failed::from(format!("{error:#}"))
+}

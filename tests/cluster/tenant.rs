@@ -1,0 +1,275 @@
+//! A namespace with a client of its own: what a platform team would apply, and what it would see.
+//!
+//! **Invariant:** the tenant acts as an administrator of the cluster would with kubectl; it never
+//! writes status or managed Secrets on the operator's behalf.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use oauthcc_harness::audit::Mark;
+use oauthcc_harness::authorization_server::Client;
+use oauthcc_harness::wait::wait_for;
+use oauthcc_operator::domain::crd::{ALLOWED_TOKEN_HOSTS, OAuthClientCredential};
+use serde_json::{Value, json};
+
+use crate::world::{SOON, World};
+
+/// The name of the client Secret of each tenant.
+pub const CLIENT_SECRET: &str = "client";
+
+/// A namespace and its client.
+pub struct Tenant {
+    /// Where it lives.
+    pub world: Arc<World>,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its client ID, unlike any other.
+    pub client_id: String,
+    /// Its client secret, unlike any other string.
+    pub client_secret: String,
+}
+
+impl Tenant {
+    /// A namespace, a registered client whose tokens live for `lifetime`, and no client Secret yet.
+    pub async fn new(world: &Arc<World>, lifetime: Duration) -> anyhow::Result<Self> {
+        let namespace = world.plane.namespace("tenant").await?;
+        let client_id = format!("client-of-{namespace}");
+        let client_secret = format!("canary-{namespace}-Zx9Qw7Er5Ty3Ui1Op");
+        let mut client = Client::new(&client_id, &client_secret);
+        client.lifetime = lifetime;
+        world.server.add_client(&client).await?;
+        Ok(Self { world: Arc::clone(world), namespace, client_id, client_secret })
+    }
+
+    /// The same with a client Secret that consents to the authorization server.
+    pub async fn with_client_secret(
+        world: &Arc<World>,
+        lifetime: Duration,
+    ) -> anyhow::Result<Self> {
+        let tenant = Self::new(world, lifetime).await?;
+        tenant.apply_client_secret(&tenant.client_secret).await?;
+        Ok(tenant)
+    }
+
+    /// Writes the client Secret with its consent.
+    pub async fn apply_client_secret(&self, value: &str) -> anyhow::Result<()> {
+        let host = self.world.server.host();
+        self.apply_secret(json!({
+            "metadata": {"name": CLIENT_SECRET, "annotations": {ALLOWED_TOKEN_HOSTS: host}},
+            "stringData": {"client-id": self.client_id, "client-secret": value},
+        }))
+        .await
+    }
+
+    /// Applies a Secret.
+    pub async fn apply_secret(&self, mut secret: Value) -> anyhow::Result<()> {
+        let name = secret["metadata"]["name"].as_str().context("a name")?.to_owned();
+        secret["apiVersion"] = json!("v1");
+        secret["kind"] = json!("Secret");
+        let params = PatchParams::apply("kubectl").force();
+        self.secrets().patch(&name, &params, &Patch::Apply(&secret)).await?;
+        Ok(())
+    }
+
+    /// Applies a credential: the usual spec, with `changes` merged into it (RFC 7386).
+    pub async fn apply(&self, name: &str, changes: Value) -> anyhow::Result<()> {
+        let mut spec = json!({
+            "tokenURL": self.world.server.token_url(),
+            "credentialsSecretRef": {"name": CLIENT_SECRET},
+        });
+        merge(&mut spec, changes);
+        let credential = json!({
+            "apiVersion": "oauthcc.dev/v1alpha1",
+            "kind": "OAuthClientCredential",
+            "metadata": {"name": name},
+            "spec": spec,
+        });
+        let params = PatchParams::apply("kubectl").force();
+        self.credentials().patch(name, &params, &Patch::Apply(&credential)).await?;
+        Ok(())
+    }
+
+    /// Merges into a credential's metadata.
+    pub async fn annotate(&self, name: &str, annotation: &str, value: &str) -> anyhow::Result<()> {
+        let patch = json!({"metadata": {"annotations": {annotation: value}}});
+        self.credentials().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        Ok(())
+    }
+
+    /// Merges into a Secret.
+    pub async fn merge_secret(&self, name: &str, patch: Value) -> anyhow::Result<()> {
+        self.secrets().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        Ok(())
+    }
+
+    /// Deletes a credential.
+    pub async fn delete(&self, name: &str) -> anyhow::Result<()> {
+        self.credentials().delete(name, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// Deletes a Secret.
+    pub async fn delete_secret(&self, name: &str) -> anyhow::Result<()> {
+        self.secrets().delete(name, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// The credential as it is.
+    pub async fn get(&self, name: &str) -> anyhow::Result<OAuthClientCredential> {
+        Ok(self.credentials().get(name).await?)
+    }
+
+    /// A condition of the credential.
+    pub async fn condition(&self, name: &str, kind: &str) -> anyhow::Result<Option<Condition>> {
+        let credential = self.get(name).await?;
+        let conditions = credential.status.map(|status| status.conditions).unwrap_or_default();
+        Ok(conditions.into_iter().find(|condition| condition.type_ == kind))
+    }
+
+    /// Waits until a condition has this status and reason for the present generation.
+    pub async fn wait_condition(
+        &self,
+        name: &str,
+        kind: &str,
+        status: &str,
+        reason: &str,
+    ) -> anyhow::Result<Condition> {
+        let what = format!("{}/{name} to be {kind}={status}/{reason}", self.namespace);
+        let bound = Duration::from_secs(60);
+        wait_for(&what, bound, async || {
+            let credential = self.get(name).await.map_err(|error| error.to_string())?;
+            let generation = credential.metadata.generation;
+            let status_now = credential.status.unwrap_or_default();
+            let found = status_now.conditions.iter().find(|condition| condition.type_ == kind);
+            match found {
+                Some(condition)
+                    if condition.status == status
+                        && condition.reason == reason
+                        && condition.observed_generation == generation =>
+                {
+                    Ok(condition.clone())
+                }
+                _ => Err(serde_json::to_string(&status_now).unwrap_or_default()),
+            }
+        })
+        .await
+    }
+
+    /// Waits until the credential is Ready.
+    pub async fn wait_ready(&self, name: &str) -> anyhow::Result<()> {
+        self.wait_condition(name, "Ready", "True", "TokenValid").await.map(drop)
+    }
+
+    /// The token in a managed Secret.
+    pub async fn token(&self, secret: &str) -> anyhow::Result<String> {
+        let secret = self.secrets().get(secret).await?;
+        token_of(&secret)
+    }
+
+    /// Waits until the managed Secret has this revision or a later one.
+    pub async fn wait_revision(&self, secret: &str, revision: i64) -> anyhow::Result<Secret> {
+        let what = format!("revision {revision} of Secret {}/{secret}", self.namespace);
+        wait_for(&what, Duration::from_secs(90), async || {
+            let found = self.secrets().get_opt(secret).await.map_err(|error| error.to_string())?;
+            let found = found.ok_or("there is no Secret")?;
+            let text = found.annotations().get("oauthcc.dev/revision").cloned().unwrap_or_default();
+            let now: i64 = text.parse().unwrap_or(0);
+            if now >= revision { Ok(found) } else { Err(format!("revision {now}")) }
+        })
+        .await
+    }
+
+    /// How many token requests this tenant's client has made.
+    pub async fn token_requests(&self) -> anyhow::Result<usize> {
+        self.world.server.token_requests(&self.client_id).await
+    }
+
+    /// Waits until this tenant's client has made exactly so many token requests.
+    pub async fn wait_token_requests(&self, expected: usize) -> anyhow::Result<()> {
+        let what = format!("{expected} token requests of {}", self.client_id);
+        wait_for(&what, SOON, async || {
+            let made = self.token_requests().await.map_err(|error| error.to_string())?;
+            if made == expected { Ok(()) } else { Err(format!("{made} were made")) }
+        })
+        .await
+    }
+
+    /// The events on a credential: reason and note, sorted.
+    pub async fn events(&self, name: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let api = Api::<Event>::namespaced(self.world.plane.admin_client(), &self.namespace);
+        let all = api.list(&ListParams::default()).await?;
+        let mut events: Vec<_> = all
+            .into_iter()
+            .filter(|event| {
+                let regarding = event.regarding.as_ref().and_then(|object| object.name.as_deref());
+                regarding == Some(name)
+            })
+            .map(|event| (event.reason.unwrap_or_default(), event.note.unwrap_or_default()))
+            .collect();
+        events.sort();
+        Ok(events)
+    }
+
+    /// The reasons of the events on a credential, sorted.
+    pub async fn event_reasons(&self, name: &str) -> anyhow::Result<Vec<String>> {
+        Ok(self.events(name).await?.into_iter().map(|(reason, _)| reason).collect())
+    }
+
+    /// Waits until the reasons of the events on a credential are exactly these (they follow the status).
+    pub async fn expect_events(&self, name: &str, expected: &[&str]) -> anyhow::Result<()> {
+        let what = format!("the events {expected:?} on {}/{name}", self.namespace);
+        wait_for(&what, SOON, async || {
+            let reasons = self.event_reasons(name).await.map_err(|error| error.to_string())?;
+            if reasons == expected { Ok(()) } else { Err(format!("{reasons:?}")) }
+        })
+        .await
+    }
+
+    /// The present point of the audit log.
+    pub async fn mark(&self) -> anyhow::Result<Mark> {
+        self.world.plane.audit().mark().await
+    }
+
+    /// Waits until the operator's calls in this namespace since `mark` are exactly these.
+    pub async fn expect_calls(&self, mark: Mark, expected: &[(&str, usize)]) -> anyhow::Result<()> {
+        self.world.expect_calls(mark, &self.namespace, expected).await
+    }
+
+    /// Secrets of the namespace, as an administrator.
+    pub fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.world.plane.admin_client(), &self.namespace)
+    }
+
+    /// Credentials of the namespace, as an administrator.
+    pub fn credentials(&self) -> Api<OAuthClientCredential> {
+        Api::namespaced(self.world.plane.admin_client(), &self.namespace)
+    }
+}
+
+/// The token in a managed Secret with the default key.
+pub fn token_of(secret: &Secret) -> anyhow::Result<String> {
+    let data = secret.data.as_ref().and_then(|data| data.get("token"));
+    let Some(token) = data else { bail!("Secret {} holds no token", secret.name_any()) };
+    Ok(String::from_utf8(token.0.clone())?)
+}
+
+fn merge(into: &mut Value, changes: Value) {
+    match (into, changes) {
+        (Value::Object(into), Value::Object(changes)) => {
+            for (key, change) in changes {
+                if change.is_null() {
+                    into.remove(&key);
+                } else {
+                    merge(into.entry(key).or_insert(Value::Null), change);
+                }
+            }
+        }
+        (into, changes) => *into = changes,
+    }
+}

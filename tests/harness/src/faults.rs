@@ -1,0 +1,138 @@
+//! Small servers that misbehave.
+//!
+//! Out: hosts that never answer, hosts that record what they are asked, ports where nobody listens.
+//! **Invariant:** loopback only; nothing survives the handle.
+
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::Context;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::{AbortHandle, JoinSet},
+};
+
+use crate::ports::Port;
+
+/// A port where connections are refused, reserved until dropped.
+pub fn closed_port() -> anyhow::Result<Port> {
+    Port::reserve()
+}
+
+/// Accepts connections and never says a word: a TLS handshake hangs.
+#[derive(Debug)]
+pub struct SilentHost(Host);
+
+impl SilentHost {
+    /// Starts on a free port.
+    pub async fn start() -> anyhow::Result<Self> {
+        Host::start(None).await.map(Self)
+    }
+
+    /// `localhost:PORT`.
+    pub fn host(&self) -> String {
+        self.0.name()
+    }
+
+    /// How many connections came so far.
+    pub fn connections(&self) -> usize {
+        self.0.seen().connections
+    }
+}
+
+/// Records each request and gives one fixed answer without TLS, then closes the connection.
+#[derive(Debug)]
+pub struct CountingHost(Host);
+
+impl CountingHost {
+    /// Starts on a free port; `answer` is a whole HTTP response, status line and all.
+    pub async fn start(answer: &str) -> anyhow::Result<Self> {
+        Host::start(Some(answer.to_owned())).await.map(Self)
+    }
+
+    /// `localhost:PORT`.
+    pub fn host(&self) -> String {
+        self.0.name()
+    }
+
+    /// How many connections came so far.
+    pub fn connections(&self) -> usize {
+        self.0.seen().connections
+    }
+
+    /// The first bytes of every connection that sent any, at most 64 KiB each.
+    pub fn requests(&self) -> Vec<Vec<u8>> {
+        self.0.seen().requests
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    connections: usize,
+    requests: Vec<Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct Host {
+    port: Port,
+    seen: Arc<Mutex<Seen>>,
+    accepting: AbortHandle,
+}
+
+impl Host {
+    async fn start(answer: Option<String>) -> anyhow::Result<Self> {
+        let port = Port::reserve()?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.number()))
+            .await
+            .context("failed to listen")?;
+        let seen = Arc::<Mutex<Seen>>::default();
+        let accepting = tokio::spawn(accept(listener, answer, Arc::clone(&seen))).abort_handle();
+        Ok(Self { port, seen, accepting })
+    }
+
+    fn name(&self) -> String {
+        format!("localhost:{}", self.port.number())
+    }
+
+    fn seen(&self) -> Seen {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, answer: Option<String>, seen: Arc<Mutex<Seen>>) {
+    // Dropped with this task, and all connections with them.
+    let mut answering = JoinSet::new();
+    let mut silent = Vec::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        seen.lock().unwrap_or_else(PoisonError::into_inner).connections += 1;
+        match answer.clone() {
+            Some(answer) => {
+                answering.spawn(respond(stream, answer, Arc::clone(&seen)));
+            }
+            None => silent.push(stream),
+        }
+    }
+}
+
+async fn respond(mut stream: TcpStream, answer: String, seen: Arc<Mutex<Seen>>) {
+    let mut request = vec![0; 64 * 1024];
+    let Ok(length) = stream.read(&mut request).await else {
+        return;
+    };
+    if length == 0 {
+        return;
+    }
+    request.truncate(length);
+    seen.lock().unwrap_or_else(PoisonError::into_inner).requests.push(request);
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
+}
