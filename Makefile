@@ -1,0 +1,92 @@
+# Everything that a person or a CI job runs. `make` alone lists it.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+
+CARGO ?= cargo
+CRD := crds/oauthclientcredentials.oauthcc.dev.yaml
+CHART := charts/oauthcc-operator
+OAUTHCC := $(or $(CARGO_TARGET_DIR),target)/debug/oauthcc
+STEP := @printf '==> %s\n'
+
+##@ Try it
+
+.PHONY: demo
+demo: prerequisites binary control-plane ## Watch three tokens rotate on a real control plane; ROTATIONS=n ends after n rotations
+	$(STEP) "starting the demo"
+	@$(CARGO) run --quiet --locked --example demo
+
+.PHONY: cluster
+cluster: prerequisites binary control-plane ## Keep that control plane and authorization server up for hacking, and print the KUBECONFIG to export
+	$(STEP) "starting the control plane and the authorization server"
+	@$(CARGO) run --quiet --locked --example demo -- --cluster-only
+
+.PHONY: run
+run: binary ## Run the operator against the current kubectl context; ARGS="--log-level debug" adds flags
+	@exec $(OAUTHCC) run $(ARGS)
+
+##@ Check it
+
+.PHONY: test
+test: prerequisites control-plane check-manifests ## Run every test, on a real control plane and a real authorization server
+	$(STEP) "running the tests (building them takes about 4 minutes the first time, running them a few)"
+	@$(CARGO) test --workspace --locked
+
+.PHONY: lint
+lint: prerequisites ## Check format, lints and the import fence of src/domain
+	$(STEP) "rustfmt"
+	@$(CARGO) fmt --all --check
+	$(STEP) "clippy (about 3 minutes the first time)"
+	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(STEP) "the rules of the house"
+	@$(CARGO) test --quiet --locked --test house
+
+.PHONY: check-manifests
+check-manifests: ## Compare the chart's CRD and charts/install.yaml with what they are made from
+	$(STEP) "checking the manifests (a Helm is built first where there is none: about 2 minutes, once)"
+	@tests/helm/check.sh
+
+.PHONY: prerequisites
+prerequisites: ## Check that Rust, Go, Node, npm, make and a C compiler are there
+	@tests/prerequisites.sh
+
+##@ Make it
+
+.PHONY: build
+build: ## Build the release binary, target/release/oauthcc
+	$(STEP) "building the release binary (about 6 minutes the first time)"
+	@$(CARGO) build --release --locked --bin oauthcc
+
+.PHONY: manifests
+manifests: binary ## Write anew what is generated: the CRD, its copy in the chart, charts/install.yaml
+	$(STEP) "writing $(CRD), its copy in the chart and charts/install.yaml"
+	@$(OAUTHCC) crd >$(CRD).new && mv $(CRD).new $(CRD)
+	@mkdir -p $(CHART)/files && cp $(CRD) $(CHART)/files/crd.yaml
+	@tests/helm/render.sh >charts/install.yaml.new && mv charts/install.yaml.new charts/install.yaml
+
+.PHONY: clean
+clean: ## Remove what was built here; the control plane stays in the user's cache
+	@$(CARGO) clean
+	@rm -rf tests/authorization-server/node_modules
+
+# What the targets above stand on.
+
+# The example is built with the binary: then cargo unifies the features of both, and of the tests, and builds
+# each dependency once.
+.PHONY: binary
+binary:
+	$(STEP) "building oauthcc (about 3 minutes the first time)"
+	@$(CARGO) build --locked --bin oauthcc --example demo
+
+.PHONY: control-plane
+control-plane:
+	$(STEP) "looking for the Kubernetes control plane (built from Go modules the first time: about 6 minutes)"
+	@tests/control-plane/build.sh >/dev/null
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN { FS = ":.*## "; print "Usage: make <target>" } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
