@@ -21,3 +21,6 @@ pub mod schedule;
 pub mod schema;
 pub mod secret;
 pub mod status;
+
+#[cfg(test)]
+mod tests;

@@ -64,11 +64,17 @@ pub enum Error {
 }
 
 /// What a look at a credential led to before it is concluded.
-enum Looked {
-    /// This happened.
-    At(Observation, Decision, Step),
-    /// Something was learned that may change the decision.
-    Again,
+struct Look {
+    observation: Observation,
+    decision: Decision,
+    step: Step,
+}
+
+/// `None`: something was learned that may change the decision, so look again at once.
+type Looked = Option<Box<Look>>;
+
+fn at(observation: Observation, decision: Decision, step: Step) -> Box<Look> {
+    Box::new(Look { observation, decision, step })
 }
 
 /// One look at a credential.
@@ -101,20 +107,23 @@ async fn look(
     }
     let observation = observe(&ctx.cluster, credential);
     let decision = decide(&observation, now());
-    let looked = match decision {
+    if decision.trigger().is_none() {
+        withdraw(ctx, &observation);
+    }
+    let look = match decision {
         Decision::Request(trigger) => request(ctx, observation, trigger).await?,
         Decision::Compare => compare(ctx, observation).await?,
         Decision::Repair => read_back(ctx, observation).await?,
         Decision::Keep | Decision::Refuse(_) | Decision::Write => {
-            Looked::At(observation, decision, Step::Nothing)
+            Some(at(observation, decision, Step::Nothing))
         }
     };
-    let Looked::At(observation, decision, step) = looked else { return Ok(Some(now())) };
-    let outcome = conclude(&observation, &decision, &step, now());
+    let Some(look) = look else { return Ok(Some(now())) };
+    let outcome = conclude(&look.observation, &look.decision, &look.step, now());
     let next = outcome.next;
-    let applied = write(ctx, &observation, outcome.clone()).await?;
-    report(ctx, &observation, &decision, &step, &outcome, applied);
-    ctx.cluster.memory.api_answered(observation.uid());
+    let applied = write(ctx, &look.observation, outcome.clone()).await?;
+    report(ctx, &look, &outcome, applied);
+    ctx.cluster.memory.api_answered(look.observation.uid());
     Ok(match applied {
         Applied::Done { .. } => next,
         Applied::SecretRefused(_) => Some(now()),
@@ -126,14 +135,14 @@ async fn look(
 async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Looked, Error> {
     let since = o.memory.waiting_since.unwrap_or_else(now);
     let Some(_permit) = admit(ctx, &o) else {
-        return Ok(Looked::At(o, Decision::Request(trigger), Step::Waiting(since)));
+        return Ok(Some(at(o, Decision::Request(trigger), Step::Waiting(since))));
     };
     let o = if trigger.needs_confirmation() {
         match prepare::confirm(&ctx.cluster, &o).await {
             Ok(()) => {
                 let confirmed = observe(&ctx.cluster, &o.credential);
                 if decide(&confirmed, now()) != Decision::Request(trigger) {
-                    return Ok(Looked::Again);
+                    return Ok(None);
                 }
                 confirmed
             }
@@ -147,7 +156,7 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
     {
         let memory = refused.remembered(&ctx.cluster, &o, now());
         ctx.cluster.memory.remember(o.uid(), memory);
-        return Ok(Looked::Again);
+        return Ok(None);
     }
     let prepared = match prepare::prepare(&ctx.cluster, &o).await {
         Ok(prepared) => prepared,
@@ -164,7 +173,7 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
         host: prepared.endpoint.host.to_string(),
     };
     let o = observe(&ctx.cluster, &o.credential);
-    Ok(Looked::At(o, Decision::Request(trigger), Step::Attempted(Box::new(attempt))))
+    Ok(Some(at(o, Decision::Request(trigger), Step::Attempted(Box::new(attempt)))))
 }
 
 /// The answer; that it is waited for is told once, when it has taken 2 s.
@@ -195,7 +204,7 @@ async fn compare(ctx: &Context, o: Observation) -> Result<Looked, Error> {
             let digest = values.keyed(ctx.cluster.values_key.expose());
             let memory = remember::after_comparison(&seen, &values, digest, token.as_ref());
             ctx.cluster.memory.remember(o.uid(), memory);
-            Ok(Looked::Again)
+            Ok(None)
         }
         Err(prevented) => stopped(o, Decision::Compare, prevented),
     }
@@ -204,14 +213,14 @@ async fn compare(ctx: &Context, o: Observation) -> Result<Looked, Error> {
 /// The token that the managed Secret still holds, to write it again as it should be.
 async fn read_back(ctx: &Context, o: Observation) -> Result<Looked, Error> {
     match prepare::read_back(&ctx.cluster, &o, now()).await {
-        Ok(secret) => Ok(Looked::At(o, Decision::Repair, Step::ReadBack(secret.map(Box::new)))),
+        Ok(secret) => Ok(Some(at(o, Decision::Repair, Step::ReadBack(secret.map(Box::new))))),
         Err(prevented) => stopped(o, Decision::Repair, prevented),
     }
 }
 
 fn stopped(o: Observation, decision: Decision, prevented: Prevented) -> Result<Looked, Error> {
     match prevented {
-        Prevented::Refused(refusal) => Ok(Looked::At(o, decision, Step::Refused(refusal))),
+        Prevented::Refused(refusal) => Ok(Some(at(o, decision, Step::Refused(refusal)))),
         Prevented::Failed(source) => Err(Error::Prepare { source }),
     }
 }
@@ -230,20 +239,21 @@ fn admit(ctx: &Context, o: &Observation) -> Option<Permit> {
     }
 }
 
+/// One that has nothing to ask must not keep a place or a reserved slot.
+fn withdraw(ctx: &Context, o: &Observation) {
+    let metadata = &o.credential.metadata;
+    let text = |part: &Option<String>| part.clone().unwrap_or_default();
+    ctx.governor.withdraw(&text(&metadata.namespace), &text(&metadata.name));
+}
+
 async fn write(ctx: &Context, o: &Observation, outcome: Outcome) -> Result<Applied, Error> {
     let applied = apply(&ctx.cluster, o, outcome, now()).await;
     applied.map_err(|source| Error::Apply { source })
 }
 
-/// One line and the counters.
-fn report(
-    ctx: &Context,
-    o: &Observation,
-    decision: &Decision,
-    step: &Step,
-    outcome: &Outcome,
-    applied: Applied,
-) {
+/// The counters, and one line.
+fn report(ctx: &Context, look: &Look, outcome: &Outcome, applied: Applied) {
+    let Look { observation, decision, step } = look;
     match applied {
         Applied::Done { secret_written: true } => {
             ctx.metrics.secret_written(Reason::SecretSynced.as_str());
@@ -256,29 +266,22 @@ fn report(
         let word = answer.map_or_else(|error| error.reason, |_| Reason::RequestSucceeded);
         ctx.metrics.request_answered(&attempt.host, word.as_str(), attempt.asked.took);
         if attempt.trigger == Trigger::Renewing
-            && let Some(due) = decide::renewal_at(o)
+            && let Some(due) = decide::renewal_at(observation)
         {
             ctx.metrics.rotation_lateness(schedule::span(due, now()));
         }
     }
-    let metadata = &o.credential.metadata;
+    let metadata = &observation.credential.metadata;
     let told = outcome.status.as_ref().map(|status| &status.conditions);
     let ready = told.and_then(|all| all.iter().find(|condition| condition.type_ == status::READY));
     telemetry::decision(&DecisionLine {
         namespace: metadata.namespace.as_deref().unwrap_or_default(),
         name: metadata.name.as_deref().unwrap_or_default(),
         decision: decision.as_str(),
-        trigger: match decision {
-            Decision::Request(trigger) => Some(trigger.as_str()),
-            Decision::Keep
-            | Decision::Refuse(_)
-            | Decision::Compare
-            | Decision::Repair
-            | Decision::Write => None,
-        },
+        trigger: decision.trigger().map(Trigger::as_str),
         reason: ready.and_then(|condition| Reason::parse(&condition.reason)),
         next: outcome.next,
-        happened: !matches!(decision, Decision::Keep),
+        happened: *decision != Decision::Keep,
     });
 }
 

@@ -295,12 +295,8 @@ async fn write_status(
 }
 
 fn is_typed_patch_failure(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) => {
-            status.code == 500 && status.message.contains("failed to create typed")
-        }
-        _ => false,
-    }
+    let kube::Error::Api(status) = error else { return false };
+    status.code == 500 && status.message.contains("failed to create typed")
 }
 
 /// An event that can't be written is lost: conditions tell the same.

@@ -54,21 +54,18 @@ impl Calls {
 }
 
 fn retry_after(error: &Error) -> Option<Duration> {
-    let seconds = match error {
-        Error::Service(_) | Error::HyperError(_) => 1,
-        Error::Api(status) if matches!(status.code, 429 | 503 | 504) => {
-            let asked = status.details.as_ref().map_or(1, |details| details.retry_after_seconds);
-            asked.clamp(1, LONGEST_RETRY_AFTER_SECONDS)
-        }
-        _ => return None,
-    };
-    Some(Duration::from_secs(seconds.into()))
+    if matches!(error, Error::Service(_) | Error::HyperError(_)) {
+        return Some(Duration::from_secs(1));
+    }
+    let Error::Api(status) = error else { return None };
+    if !matches!(status.code, 429 | 503 | 504) {
+        return None;
+    }
+    let asked = status.details.as_ref().map_or(1, |details| details.retry_after_seconds);
+    Some(Duration::from_secs(asked.clamp(1, LONGEST_RETRY_AFTER_SECONDS).into()))
 }
 
 /// The HTTP status of a refusal; 0 where nothing was answered.
 pub(crate) fn code(error: &Error) -> u16 {
-    match error {
-        Error::Api(status) => status.code,
-        _ => 0,
-    }
+    if let Error::Api(status) = error { status.code } else { 0 }
 }

@@ -259,7 +259,7 @@ fn reference_metadata(metadata: &ObjectMeta) -> ReferenceMetadata {
         data_changed_at: writes_of_data
             .filter_map(|entry| entry.time.as_ref().map(|time| time.0))
             .max()
-            .or(metadata.creation_timestamp.as_ref().map(|time| time.0)),
+            .or_else(|| metadata.creation_timestamp.as_ref().map(|time| time.0)),
     }
 }
 

@@ -29,9 +29,17 @@ impl Memory {
         self.lock().get(uid).map(|entry| entry.remembered.clone()).unwrap_or_default()
     }
 
+    /// Makes room for a credential that is there. Without it nothing is kept: what a look that was
+    /// under way still learns of a deleted credential must not stay for ever.
+    pub fn welcome(&self, uid: &str) {
+        self.lock().entry(uid.to_owned()).or_default();
+    }
+
     /// Replaces what is remembered.
     pub fn remember(&self, uid: &str, remembered: Remembered) {
-        self.lock().entry(uid.to_owned()).or_default().remembered = remembered;
+        if let Some(entry) = self.lock().get_mut(uid) {
+            entry.remembered = remembered;
+        }
     }
 
     /// The status that was written last, where the store has not seen that version yet.
@@ -43,13 +51,15 @@ impl Memory {
 
     /// Keeps the reply to a status write.
     pub fn status_written(&self, uid: &str, version: u64, status: OAuthClientCredentialStatus) {
-        self.lock().entry(uid.to_owned()).or_default().status = Some((version, status));
+        if let Some(entry) = self.lock().get_mut(uid) {
+            entry.status = Some((version, status));
+        }
     }
 
     /// Counts a failure of the API server and returns how many there were in a row.
     pub fn api_failed(&self, uid: &str) -> u32 {
         let mut entries = self.lock();
-        let entry = entries.entry(uid.to_owned()).or_default();
+        let Some(entry) = entries.get_mut(uid) else { return 1 };
         entry.api_failures = entry.api_failures.saturating_add(1);
         entry.api_failures
     }
@@ -68,5 +78,26 @@ impl Memory {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_of_a_credential_that_is_gone() {
+        let memory = Memory::default();
+        memory.welcome("u");
+        memory.remember("u", Remembered { seeded: true, ..Remembered::default() });
+        memory.status_written("u", 7, OAuthClientCredentialStatus::default());
+        assert!(memory.recall("u").seeded);
+        assert!(memory.newer_status("u", 6).is_some() && memory.newer_status("u", 7).is_none());
+        assert_eq!((memory.api_failed("u"), memory.api_failed("u")), (1, 2));
+        memory.forget("u");
+        memory.remember("u", Remembered { seeded: true, ..Remembered::default() });
+        memory.status_written("u", 8, OAuthClientCredentialStatus::default());
+        assert!(!memory.recall("u").seeded);
+        assert!(memory.lock().is_empty());
     }
 }

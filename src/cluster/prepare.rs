@@ -181,19 +181,17 @@ async fn read_client_secret(
     let mark = cluster.index.mark();
     let api = cluster.secrets(o);
     let found = cluster.calls.make(|| api.get_opt(&name)).await;
-    match found.map_err(|error| prevented(o, &name, error))? {
-        Some(secret) => {
-            cluster.index.secret_told(&secret.metadata);
-            let seen = Observation { client_secret: cluster.index.reference(&key), ..o.clone() };
-            Ok((seen, secret))
-        }
-        None => {
-            cluster.index.secret_not_found(&key, mark);
-            let message = format!("Secret {name} does not exist: create it in this namespace");
-            let seen = Observation { client_secret: cluster.index.reference(&key), ..o.clone() };
-            Err(Prevented::Refused(refusal(&seen, Reason::CredentialsNotFound, message)))
-        }
+    let found = found.map_err(|error| prevented(o, &name, error))?;
+    match &found {
+        Some(secret) => drop(cluster.index.secret_told(&secret.metadata)),
+        None => cluster.index.secret_not_found(&key, mark),
     }
+    let seen = Observation { client_secret: cluster.index.reference(&key), ..o.clone() };
+    let Some(secret) = found else {
+        let message = format!("Secret {name} does not exist: create it in this namespace");
+        return Err(Prevented::Refused(refusal(&seen, Reason::CredentialsNotFound, message)));
+    };
+    Ok((seen, secret))
 }
 
 fn client_credentials(
@@ -277,8 +275,8 @@ fn prevented(o: &Observation, name: &str, error: kube::Error) -> Prevented {
 
 /// A deserializer's text quotes what it could not read, which may be a value of the Secret.
 fn without_values(error: kube::Error) -> kube::Error {
-    match error {
-        kube::Error::SerdeError(_) => kube::Error::Service("the answer is not a Secret".into()),
-        other => other,
+    if matches!(error, kube::Error::SerdeError(_)) {
+        return kube::Error::Service("the answer is not a Secret".into());
     }
+    error
 }

@@ -26,6 +26,9 @@ use crate::domain::crd::OAuthClientCredential;
 /// Tells somebody outside this room what a watch could not take in.
 pub type Complain = Arc<dyn Fn(&str, &dyn std::error::Error) + Send + Sync>;
 
+/// Is handed namespace and name of a credential that is gone.
+pub type Gone = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
 /// The watches of one scope.
 pub struct Watches<Credentials, Secrets> {
     /// Drives the Controller.
@@ -56,7 +59,7 @@ pub struct Sinks {
     /// Told when every watch has finished its first list, and after each later list of Secrets.
     pub synced: Arc<dyn Fn() + Send + Sync>,
     /// Told of each credential that is gone.
-    pub gone: Arc<dyn Fn(&str, &str) + Send + Sync>,
+    pub gone: Gone,
 }
 
 impl std::fmt::Debug for Sinks {
@@ -154,6 +157,7 @@ fn index_credential(
     event: &Event<OAuthClientCredential>,
 ) {
     let told = |credential: &OAuthClientCredential| {
+        sinks.memory.welcome(credential.metadata.uid.as_deref().unwrap_or_default());
         sinks.wake(sinks.index.credential_told(credential));
     };
     match event {

@@ -94,12 +94,20 @@ impl Decision {
             Self::Request(_) => "Request",
         }
     }
+
+    /// Why a token is asked for, where one is.
+    pub const fn trigger(&self) -> Option<Trigger> {
+        match self {
+            Self::Request(trigger) => Some(*trigger),
+            Self::Keep | Self::Refuse(_) | Self::Compare | Self::Repair | Self::Write => None,
+        }
+    }
 }
 
 type Check = fn(&Observation, Timestamp) -> Option<Decision>;
 
 /// The checks, in order.
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 7] = [
     suspended,
     target_of_somebody_else,
     granted_token_waits,
@@ -107,7 +115,6 @@ const CHECKS: [Check; 8] = [
     refused_locally,
     inputs_to_compare,
     request_due,
-    nothing_due,
 ];
 
 /// What to do about the credential now.
@@ -176,10 +183,6 @@ fn inputs_to_compare(o: &Observation, now: Timestamp) -> Option<Decision> {
 fn request_due(o: &Observation, now: Timestamp) -> Option<Decision> {
     let trigger = due(o, now)?;
     (request_allowed_at(o) <= now).then_some(Decision::Request(trigger))
-}
-
-fn nothing_due(_: &Observation, _: Timestamp) -> Option<Decision> {
-    Some(Decision::Keep)
 }
 
 /// Why a token is wanted now, if one is; whether it may be asked for is another question.
@@ -263,7 +266,7 @@ pub fn local_refusal(o: &Observation) -> Option<Refusal> {
         return Some(refuse(Reason::CredentialsNotFound, message));
     };
     match &o.client_secret {
-        Known::Untold => None,
+        Known::Untold => o.remembered_refusal().cloned(),
         Known::Absent => Some(refuse(
             Reason::CredentialsNotFound,
             format!("Secret {} does not exist: create it in this namespace", reference.name),

@@ -54,7 +54,11 @@ pub fn request_digest(spec: &OAuthClientCredentialSpec) -> String {
         ("tokenURL", json!(spec.token_url)),
     ]);
     asked.retain(|_, value| !value.is_null() && *value != json!([]));
-    let canonical: String = asked.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    let canonical = asked.iter().fold(String::new(), |mut text, (name, value)| {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{name}={value}");
+        text
+    });
     hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref())
 }
 

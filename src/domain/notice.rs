@@ -16,6 +16,9 @@ use crate::domain::status::{
     Facts, READY, REQUEST_SUCCEEDED, RESOLVED_REFS, SECRET_SYNCED, previous,
 };
 
+/// What the events API takes.
+const MOST_NOTE_BYTES: usize = 1024;
+
 /// One event on the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
@@ -62,7 +65,9 @@ fn normal(reason: &'static str, text: &str) -> Notice {
 
 fn warning(reason: &'static str, action: &'static str, text: &str) -> Notice {
     let mut note = format!("{action}: {text}");
-    note.truncate(note.floor_char_boundary(1024));
+    while note.len() > MOST_NOTE_BYTES {
+        note.pop();
+    }
     Notice { warning: true, reason, action, note }
 }
 

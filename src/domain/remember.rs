@@ -136,7 +136,7 @@ pub fn after_refusal(o: &Observation, refusal: Refusal, now: Timestamp) -> Remem
     let next_attempt_at =
         (refusal.reason == Reason::Forbidden).then(|| schedule::api_retry_at(now, failures));
     Remembered {
-        refusal: Some(Refusal { failures, next_attempt_at, ..refusal }),
+        refusal: Some(Refusal { next_attempt_at, failures, ..refusal }),
         waiting_since: None,
         ..o.memory.clone()
     }
@@ -157,12 +157,30 @@ pub fn after_attempt(o: &Observation, attempt: &Attempt, now: Timestamp) -> Reme
         endpoint: Some(attempt.endpoint.clone()),
         ..o.memory.clone()
     };
+    let dead =
+        RequestError::without_answer(Reason::MalformedResponse, "it gave the expired token again");
     match &attempt.asked.result {
+        Ok(grant) if gives_the_expired_token(o, attempt, grant, now) => {
+            Remembered { retry: Some(after_failure(o, &memory, attempt, &dead, now)), ..memory }
+        }
         Ok(grant) => after_grant(o, memory, attempt, grant, now),
         Err(error) => {
             Remembered { retry: Some(after_failure(o, &memory, attempt, error, now)), ..memory }
         }
     }
+}
+
+/// A server that goes on giving a token after it expired must not be asked for ever.
+fn gives_the_expired_token(
+    o: &Observation,
+    attempt: &Attempt,
+    grant: &Grant,
+    now: Timestamp,
+) -> bool {
+    let lives_again = matches!(grant.lifetime, Lifetime::Known(_));
+    let again = fingerprint::fingerprint(&o.request_digest(), &attempt.values, &grant.token);
+    let held = o.record().filter(|record| record.fingerprint == again);
+    !lives_again && held.is_some_and(|record| record.expires_at <= now)
 }
 
 fn after_failure(

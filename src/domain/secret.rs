@@ -281,7 +281,8 @@ mod tests {
 
     #[test]
     fn each_change_by_somebody_else_is_drift() {
-        let cases: [(&str, fn(&mut TargetMetadata)); 6] = [
+        type Change = fn(&mut TargetMetadata);
+        let cases: [(&str, Change); 6] = [
             ("label gone", |t| drop(t.marks.remove(crd::MANAGED_LABEL))),
             ("annotation gone", |t| drop(t.marks.remove(crd::EXPIRES_AT))),
             ("annotation altered", |t| {

@@ -127,7 +127,7 @@ fn conditions(facts: &Facts<'_>) -> Vec<Condition> {
 
 fn condition(facts: &Facts<'_>, kind: &str, verdict: Verdict) -> Condition {
     let before = previous(facts.observation, kind).filter(|c| c.status == verdict.status);
-    let since = before.map_or(whole_second(facts.now), |c| c.last_transition_time.0);
+    let since = before.map_or_else(|| whole_second(facts.now), |c| c.last_transition_time.0);
     Condition {
         type_: kind.to_owned(),
         status: verdict.status.to_owned(),

@@ -1,0 +1,483 @@
+//! The life of one credential in controlled time: the real decisions and conclusions over a cluster
+//! and an endpoint that are two small structs.
+//!
+//! **Invariant:** no clock and no I/O; what the real API server does with a write is tested in
+//! `tests/cluster`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::{Value, json};
+
+use super::conclude::{Outcome, Step, conclude};
+use super::consent::ConsentPolicy;
+use super::crd::{self, OAuthClientCredential};
+use super::decide::{Decision, Trigger, decide};
+use super::fingerprint::SecretValues;
+use super::oauth::{Asked, Grant, Lifetime, RequestError};
+use super::observation::{Known, Observation, Policy, ReferenceMetadata, Remembered, TokenState};
+use super::reason::Reason;
+use super::redacted::Redacted;
+use super::remember::{self, Attempt};
+use super::schedule::{SchedulePolicy, after, span};
+use super::secret::{AppliedFields, ManagedSecret, TargetMetadata, annotations, labels};
+use super::status;
+
+type Answer = Result<Lifetime, Reason>;
+
+/// A credential, its two Secrets and an endpoint that answers as it is told.
+struct Life {
+    o: Observation,
+    now: Timestamp,
+    secret: &'static str,
+    answer: Answer,
+    same_token: bool,
+    requests: Vec<(Timestamp, Trigger)>,
+    writes: usize,
+    status_writes: usize,
+    notices: Vec<&'static str>,
+}
+
+impl Life {
+    fn new(spec: &Value) -> Self {
+        let mut all = json!({
+            "tokenURL": "https://idp.example.com/token",
+            "credentialsSecretRef": {"name": "client"},
+        });
+        for (key, value) in spec.as_object().unwrap() {
+            all[key] = value.clone();
+        }
+        let credential: OAuthClientCredential = serde_json::from_value(json!({
+            "apiVersion": "oauthcc.dev/v1alpha1", "kind": "OAuthClientCredential",
+            "metadata": {"namespace": "n", "name": "crm", "uid": "uid", "generation": 1,
+                "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": all,
+        }))
+        .unwrap();
+        let policy = Policy {
+            schedule: SchedulePolicy { jitter_percentage: 0, ..SchedulePolicy::default() },
+            consent: ConsentPolicy { required: true, cluster_wide: None },
+            addresses: super::address::AddressPolicy { allowed: Vec::new() },
+            allow_insecure: false,
+        };
+        Self {
+            o: Observation {
+                credential: Arc::new(credential),
+                policy: Arc::new(policy),
+                client_secret: Known::Present(client(1)),
+                target: Known::Absent,
+                rivals: Vec::new(),
+                memory: Remembered::default(),
+            },
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            secret: "s1",
+            answer: Ok(Lifetime::Known(Duration::from_secs(3600))),
+            same_token: false,
+            requests: Vec::new(),
+            writes: 0,
+            status_writes: 0,
+            notices: Vec::new(),
+        }
+    }
+
+    /// Lives until `end`, always woken in time; fails where it would turn without end.
+    fn run_for(&mut self, span: Duration) {
+        let end = after(self.now, span);
+        for _ in 0..100_000 {
+            let Some(next) = self.look().filter(|next| *next <= end) else {
+                self.now = end;
+                return;
+            };
+            self.now = next.max(self.now);
+        }
+        panic!("looks without end at {}", self.now);
+    }
+
+    fn look(&mut self) -> Option<Timestamp> {
+        if !self.o.memory.seeded {
+            self.o.memory = remember::seed(&self.o);
+        }
+        let decision = decide(&self.o, self.now);
+        let step = match &decision {
+            Decision::Request(trigger) => self.ask(*trigger),
+            Decision::Compare => {
+                let values = SecretValues::new(&["id", self.secret]);
+                let token = self.o.record().map(|record| token(record.revision));
+                let digest = values.keyed(b"key");
+                self.o.memory =
+                    remember::after_comparison(&self.o, &values, digest, token.as_ref());
+                return Some(self.now);
+            }
+            Decision::Repair => {
+                let secret = self.o.record().map(|record| ManagedSecret {
+                    token: token(record.revision),
+                    token_type: "Bearer".into(),
+                    record,
+                });
+                Step::ReadBack(secret.map(Box::new))
+            }
+            Decision::Keep | Decision::Refuse(_) | Decision::Write => Step::Nothing,
+        };
+        let outcome = conclude(&self.o, &decision, &step, self.now);
+        self.apply(outcome)
+    }
+
+    fn ask(&mut self, trigger: Trigger) -> Step {
+        self.requests.push((self.now, trigger));
+        let held = self.o.record().map_or(0, |record| record.revision);
+        let result = match self.answer {
+            Ok(lifetime) => Ok(Grant {
+                token: token(if self.same_token && held > 0 { held } else { held + 1 }),
+                token_type: "Bearer".into(),
+                lifetime,
+                jwt_expiry: None,
+                scopes: None,
+                refresh_in: None,
+            }),
+            Err(reason) => Err(RequestError::without_answer(reason, "as told")),
+        };
+        let values = SecretValues::new(&["id", self.secret]);
+        Step::Attempted(Box::new(Attempt {
+            trigger,
+            asked: Asked { sent_at: self.now, result, took: Duration::ZERO },
+            values_digest: values.keyed(b"key"),
+            values,
+            inputs_version: self.o.inputs_version().unwrap_or_default(),
+            endpoint: "https://idp.example.com/token".into(),
+            host: "idp.example.com".into(),
+        }))
+    }
+
+    fn apply(&mut self, outcome: Outcome) -> Option<Timestamp> {
+        self.o.memory = outcome.memory.clone();
+        if let Some(secret) = outcome.secret {
+            self.writes += 1;
+            self.o.target = Known::Present(written(&secret, self.writes as u64));
+            self.o.memory = outcome.memory.written();
+        }
+        if let Some(status) =
+            outcome.status.filter(|s| self.o.credential.status.as_ref() != Some(s))
+        {
+            self.status_writes += 1;
+            self.edit(|credential| credential.status = Some(status));
+        }
+        self.notices.extend(outcome.notices.iter().map(|notice| notice.reason));
+        outcome.next
+    }
+
+    fn edit(&mut self, change: impl FnOnce(&mut OAuthClientCredential)) {
+        change(Arc::make_mut(&mut self.o.credential));
+    }
+
+    fn edit_spec(&mut self, change: impl FnOnce(&mut OAuthClientCredential)) {
+        self.edit(|credential| {
+            change(credential);
+            credential.metadata.generation = credential.metadata.generation.map(|n| n + 1);
+        });
+    }
+
+    /// The process ends and another starts.
+    fn restart(&mut self) {
+        self.o.memory = Remembered::default();
+    }
+
+    fn condition(&self, kind: &str) -> (String, String) {
+        status::previous(&self.o, kind)
+            .map(|condition| (condition.status.clone(), condition.reason.clone()))
+            .unwrap_or_default()
+    }
+
+    fn is(&self, kind: &str, status: &str, reason: Reason) -> bool {
+        self.condition(kind) == (status.to_owned(), reason.as_str().to_owned())
+    }
+}
+
+fn token(revision: i64) -> Redacted<String> {
+    Redacted::new(format!("token-{revision}"))
+}
+
+fn client(version: u64) -> ReferenceMetadata {
+    ReferenceMetadata {
+        uid: "client".into(),
+        resource_version: version,
+        allowed_token_hosts: Some("idp.example.com".into()),
+        data_changed_at: Some("2025-01-01T00:00:00Z".parse().unwrap()),
+    }
+}
+
+fn written(secret: &ManagedSecret, version: u64) -> TargetMetadata {
+    let marks: std::collections::BTreeMap<String, String> = annotations("uid", &secret.record)
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .chain(labels().map(|(name, value)| (name.to_owned(), value.to_owned())))
+        .collect();
+    TargetMetadata {
+        uid: "target".into(),
+        resource_version: version,
+        controller_uid: Some("uid".into()),
+        applied: Some(AppliedFields {
+            data: secret.data().into_keys().collect(),
+            marks: marks.keys().cloned().collect(),
+        }),
+        marks,
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_day_of_hourly_tokens_is_one_request_per_rotation_and_never_an_expired_token() {
+    let mut life = Life::new(&json!({}));
+    life.run_for(24 * HOUR);
+    // Each token is renewed after 2412 s: 33 % of an hour are left.
+    assert_eq!(life.requests.len(), 1 + (24 * 3600) / 2412);
+    assert_eq!(life.writes, life.requests.len());
+    assert_eq!(life.status_writes, life.requests.len());
+    assert_eq!(life.notices, ["TokenIssued"]);
+    assert!(life.requests.iter().skip(1).all(|(_, trigger)| *trigger == Trigger::Renewing));
+    assert!(life.is(status::READY, "True", Reason::TokenValid));
+}
+
+#[test]
+fn a_restart_asks_for_nothing_and_writes_nothing() {
+    let mut life = Life::new(&json!({"scopes": ["a"]}));
+    life.run_for(Duration::from_secs(60));
+    let before = (life.requests.len(), life.writes, life.status_writes);
+    life.restart();
+    life.run_for(Duration::from_secs(60));
+    assert_eq!((life.requests.len(), life.writes, life.status_writes), before);
+}
+
+#[test]
+fn a_failing_renewal_keeps_the_token_and_its_expiry_is_told_in_time() {
+    let mut life = Life::new(&json!({}));
+    life.run_for(Duration::from_secs(60));
+    life.answer = Err(Reason::EndpointUnreachable);
+    life.run_for(Duration::from_secs(2460));
+    assert!(life.is(status::READY, "True", Reason::TokenValid));
+    assert!(life.is(status::REQUEST_SUCCEEDED, "False", Reason::EndpointUnreachable));
+    assert_eq!(life.condition(status::RECONCILING), Default::default());
+    let status = life.o.credential.status.clone().unwrap();
+    assert!(status.next_attempt_time.unwrap().0 > life.now);
+    life.run_for(Duration::from_secs(1080));
+    assert!(life.is(status::READY, "False", Reason::TokenExpired));
+    assert!(life.is(status::RECONCILING, "True", Reason::Retrying));
+    life.answer = Ok(Lifetime::Known(HOUR));
+    life.run_for(Duration::from_secs(310));
+    assert!(life.is(status::READY, "True", Reason::TokenValid));
+    assert_eq!(life.notices, ["TokenIssued", "TokenRequestFailed", "TokenExpired", "TokenIssued"]);
+}
+
+#[test]
+fn an_outage_of_an_hour_costs_few_requests() {
+    let mut life = Life::new(&json!({}));
+    life.answer = Err(Reason::ServerError);
+    life.run_for(HOUR);
+    // 5 s doubled to 5 minutes, each step between half and all of it.
+    assert!((13..=30).contains(&life.requests.len()), "{}", life.requests.len());
+}
+
+#[test]
+fn a_refused_client_stalls_at_the_third_answer_and_is_tried_again_when_its_secret_changes() {
+    let mut life = Life::new(&json!({}));
+    let mut fresh = client(1);
+    fresh.data_changed_at = Some(life.now);
+    life.o.client_secret = Known::Present(fresh.clone());
+    life.answer = Err(Reason::InvalidClient);
+    life.run_for(Duration::from_secs(29));
+    assert_eq!(life.requests.len(), 2);
+    assert_eq!(life.condition(status::STALLED), Default::default());
+    assert!(life.is(status::READY, "False", Reason::InvalidClient));
+    life.run_for(Duration::from_secs(2));
+    assert!(life.is(status::STALLED, "True", Reason::InvalidClient));
+    assert_eq!(life.condition(status::RECONCILING), Default::default());
+    let asked = life.requests.len();
+    // Metadata of the Secret changes: compared, and nothing else.
+    fresh.resource_version = 2;
+    life.o.client_secret = Known::Present(fresh.clone());
+    life.run_for(Duration::from_secs(5));
+    assert_eq!(life.requests.len(), asked);
+    assert_eq!(
+        life.o.credential.status.as_ref().unwrap().last_failure_inputs,
+        life.o.inputs_version()
+    );
+    // Its data changes: tried at once.
+    fresh.resource_version = 3;
+    life.o.client_secret = Known::Present(fresh);
+    (life.secret, life.answer) = ("s2", Ok(Lifetime::Known(HOUR)));
+    life.run_for(Duration::from_secs(1));
+    assert_eq!(life.requests.len(), asked + 1);
+    assert!(life.is(status::READY, "True", Reason::TokenValid));
+}
+
+#[test]
+fn a_restart_does_not_shorten_the_back_off_but_a_correction_made_meanwhile_does() {
+    let mut life = Life::new(&json!({}));
+    life.answer = Err(Reason::InvalidScope);
+    life.run_for(Duration::from_secs(70));
+    assert_eq!(life.requests.len(), 2);
+    let writes = life.status_writes;
+    life.restart();
+    life.run_for(Duration::from_secs(100));
+    assert_eq!((life.requests.len(), life.status_writes), (2, writes));
+    life.restart();
+    life.o.client_secret = Known::Present(client(2));
+    life.run_for(Duration::from_secs(1));
+    assert_eq!(life.requests.len(), 3);
+}
+
+#[test]
+fn a_spec_edit_that_is_refused_leaves_the_old_token_outdated_and_editing_back_costs_nothing() {
+    let mut life = Life::new(&json!({}));
+    life.run_for(Duration::from_secs(60));
+    life.answer = Err(Reason::InvalidScope);
+    life.edit_spec(|credential| credential.spec.scopes = vec!["x".into()]);
+    life.run_for(Duration::from_secs(10));
+    assert!(life.is(status::READY, "False", Reason::TokenOutdated));
+    assert!(life.is(status::STALLED, "True", Reason::InvalidScope));
+    assert_eq!((life.requests.len(), life.writes), (2, 1));
+    life.edit_spec(|credential| credential.spec.scopes.clear());
+    life.run_for(Duration::from_secs(10));
+    assert!(life.is(status::READY, "True", Reason::TokenValid));
+    assert_eq!(life.requests.len(), 2);
+}
+
+#[test]
+fn edits_that_ask_for_the_same_cost_nothing_and_those_of_the_secret_only_a_comparison() {
+    let mut life = Life::new(&json!({}));
+    life.run_for(Duration::from_secs(60));
+    life.edit_spec(|credential| credential.spec.rotation = Some(crd::Rotation::default()));
+    life.o.client_secret = Known::Present(client(2));
+    life.run_for(Duration::from_secs(60));
+    assert_eq!(life.requests.len(), 1);
+    assert!(life.is(status::READY, "True", Reason::TokenValid));
+    life.o.client_secret = Known::Present(client(3));
+    life.secret = "s2";
+    life.run_for(Duration::from_secs(60));
+    assert_eq!(life.requests.last().unwrap().1, Trigger::CredentialsChanged);
+    assert_eq!(life.requests.len(), 2);
+}
+
+#[test]
+fn a_renew_request_counts_once_and_the_first_grant_handles_one_that_was_there() {
+    let mut life = Life::new(&json!({}));
+    let ask = |value: &str| {
+        let annotation = [(crd::RENEW_REQUESTED_AT.to_owned(), value.to_owned())];
+        Some(annotation.into())
+    };
+    life.edit(|credential| credential.metadata.annotations = ask("a"));
+    life.run_for(Duration::from_secs(60));
+    assert_eq!(life.requests.len(), 1);
+    life.edit(|credential| credential.metadata.annotations = ask("b"));
+    life.run_for(Duration::from_secs(60));
+    life.restart();
+    life.run_for(Duration::from_secs(60));
+    assert_eq!(life.requests.len(), 2);
+    let handled = life.o.credential.status.as_ref().unwrap().last_handled_renew_request.clone();
+    assert_eq!(handled.as_deref(), Some("b"));
+}
+
+#[test]
+fn nothing_asks_faster_than_the_bucket_allows() {
+    let mut life = Life::new(&json!({}));
+    for n in 0..100 {
+        life.edit_spec(|credential| credential.spec.audience = Some(format!("a{n}")));
+        life.run_for(Duration::from_secs(1));
+    }
+    // Three at once, then one per 10 s.
+    assert!((10..=13).contains(&life.requests.len()), "{}", life.requests.len());
+}
+
+#[test]
+fn a_server_that_returns_the_same_token_is_asked_at_half_of_what_remains() {
+    let mut life = Life::new(&json!({}));
+    life.run_for(Duration::from_secs(60));
+    (life.same_token, life.answer) = (true, Ok(Lifetime::Spent));
+    life.run_for(Duration::from_secs(3700));
+    // 2412 s, then at half of the 1188 s that remain, and so on down to 15 s, and after expiry.
+    assert!((8..=14).contains(&life.requests.len()), "{}", life.requests.len());
+    assert_eq!(life.writes, 1);
+    assert!(life.is(status::REQUEST_SUCCEEDED, "False", Reason::MalformedResponse));
+    life.same_token = false;
+    life.answer = Ok(Lifetime::Known(HOUR));
+    life.run_for(Duration::from_secs(120));
+    assert_eq!(life.o.token_state(life.now), TokenState::Valid);
+}
+
+#[test]
+fn what_stands_in_the_way_is_told_and_asks_for_nothing() {
+    let mut life = Life::new(&json!({}));
+    life.o.client_secret = Known::Absent;
+    life.run_for(HOUR);
+    assert!(life.is(status::READY, "False", Reason::CredentialsNotFound));
+    assert!(life.is(status::RESOLVED_REFS, "False", Reason::CredentialsNotFound));
+    assert!(life.is(status::RECONCILING, "True", Reason::Retrying));
+    let mut silent = client(1);
+    silent.allowed_token_hosts = None;
+    life.o.client_secret = Known::Present(silent);
+    life.run_for(HOUR);
+    assert!(life.is(status::READY, "False", Reason::EndpointNotAllowed));
+    life.o.target = Known::Present(TargetMetadata { uid: "x".into(), ..TargetMetadata::default() });
+    life.run_for(HOUR);
+    assert!(life.is(status::READY, "False", Reason::SecretNotOwned));
+    assert!(life.requests.is_empty());
+    assert_eq!(life.notices, ["CredentialsNotFound", "SecretNotOwned"]);
+}
+
+#[test]
+fn suspension_stops_everything_but_the_truth() {
+    let mut life = Life::new(&json!({}));
+    life.run_for(Duration::from_secs(60));
+    life.edit_spec(|credential| credential.spec.suspend = true);
+    life.run_for(Duration::from_secs(60));
+    assert!(life.is(status::READY, "True", Reason::TokenValid));
+    assert_eq!(life.o.credential.status.as_ref().unwrap().next_attempt_time, None);
+    life.run_for(2 * HOUR);
+    assert!(life.is(status::READY, "False", Reason::TokenExpired));
+    assert_eq!(life.condition(status::RECONCILING), Default::default());
+    assert_eq!(life.requests.len(), 1);
+    life.edit_spec(|credential| credential.spec.suspend = false);
+    life.run_for(Duration::from_secs(1));
+    assert_eq!(life.requests.last().unwrap().1, Trigger::Expired);
+}
+
+#[test]
+fn drift_is_repaired_from_the_token_and_a_lost_token_is_asked_for() {
+    let mut life = Life::new(&json!({}));
+    life.run_for(Duration::from_secs(60));
+    let target = |life: &Life| life.o.target.present().cloned().unwrap();
+    for name in [crd::MANAGED_LABEL, crd::EXPIRES_AT, crd::REQUEST_FINGERPRINT] {
+        let mut changed = target(&life);
+        changed.marks.remove(name);
+        life.o.target = Known::Present(changed);
+        life.run_for(Duration::from_secs(1));
+        assert!(target(&life).marks.contains_key(name), "{name} is back");
+    }
+    assert_eq!((life.requests.len(), life.writes), (1, 4));
+    let mut altered = target(&life);
+    altered.applied.as_mut().unwrap().data.remove("token");
+    life.o.target = Known::Present(altered);
+    life.run_for(Duration::from_secs(1));
+    assert_eq!(life.requests.last().unwrap().1, Trigger::SecretDrift);
+    life.o.target = Known::Absent;
+    life.run_for(Duration::from_secs(1));
+    assert_eq!(life.requests.last().unwrap().1, Trigger::SecretMissing);
+}
+
+#[test]
+fn times_of_the_status_are_whole_seconds_and_the_renewal_is_exact() {
+    let mut life = Life::new(&json!({"rotation": {"renewBeforePercentage": 50}}));
+    life.now = Timestamp::from_millisecond(1_767_225_600_789).unwrap();
+    life.answer = Ok(Lifetime::Known(Duration::from_secs(601)));
+    life.run_for(Duration::from_secs(1));
+    let token = life.o.credential.status.clone().unwrap().token.unwrap();
+    let whole = |time: &Time| time.0.subsec_nanosecond() == 0;
+    assert!(
+        whole(&token.issue_time) && whole(&token.expiration_time) && whole(&token.renewal_time)
+    );
+    life.run_for(Duration::from_secs(600));
+    let renewed = life.requests[1].0;
+    assert_eq!(span(token.issue_time.0, renewed), Duration::from_millis(300_500));
+}
