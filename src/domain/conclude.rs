@@ -10,25 +10,11 @@ use crate::domain::crd::OAuthClientCredentialStatus;
 use crate::domain::decide::{self, Decision};
 use crate::domain::notice::{self, Notice};
 use crate::domain::observation::{Foreign, Observation, Refusal, Remembered};
-use crate::domain::remember::{self, Attempt};
+use crate::domain::reason::Reason;
+use crate::domain::remember::{self, Step};
 use crate::domain::schedule::{self, NAMESAKE_GRACE, PENDING_AFTER};
 use crate::domain::secret::ManagedSecret;
 use crate::domain::status::{self, Facts};
-
-/// What happened after the decision.
-#[derive(Clone, Debug)]
-pub enum Step {
-    /// Nothing was to be done.
-    Nothing,
-    /// The request waits for its turn or its answer, since then.
-    Waiting(Timestamp),
-    /// Something stood in the way before anything was sent.
-    Refused(Refusal),
-    /// The endpoint was asked.
-    Attempted(Box<Attempt>),
-    /// The token was read back for a repair; `None` where the Secret does not hold it.
-    ReadBack(Option<Box<ManagedSecret>>),
-}
 
 /// Everything that is to be written, and when to look again.
 #[derive(Clone, Debug)]
@@ -95,13 +81,16 @@ fn learned(o: &Observation, step: &Step, now: Timestamp) -> Remembered {
 
 /// Since when the target belongs to somebody else, and whether that has been told.
 fn foreign(o: &Observation, now: Timestamp) -> Option<Foreign> {
-    let refusal = decide::foreign_target(o)?;
+    let Refusal { reason, .. } = decide::foreign_target(o)?;
     let told = status::previous(o, status::SECRET_SYNCED)
-        .is_some_and(|condition| condition.reason == refusal.reason.as_str());
-    let before = o.memory.foreign.unwrap_or(Foreign { since: now, warned: told });
-    let namesake = o.target.present().is_some_and(decide::is_left_by_a_namesake);
+        .is_some_and(|condition| condition.reason == reason.as_str());
+    let known = o.memory.foreign.filter(|before| before.reason == reason);
+    let before = known.unwrap_or(Foreign { reason, since: now, warned: told });
+    // What a living rival owns is not about to be collected.
+    let namesake = reason == Reason::SecretNotOwned
+        && o.target.present().is_some_and(decide::is_left_by_a_namesake);
     let waits = namesake && now < schedule::after(before.since, NAMESAKE_GRACE);
-    Some(Foreign { since: before.since, warned: before.warned || !waits })
+    Some(Foreign { warned: before.warned || !waits, ..before })
 }
 
 fn to_write(

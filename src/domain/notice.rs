@@ -4,13 +4,12 @@
 //! **Invariant:** a routine rotation tells nothing, a warning is told once until its reason changes,
 //! and every note begins with its reason: a folded event keeps its first note for good.
 
-use crate::domain::conclude::Step;
 use crate::domain::crd::OAuthClientCredentialStatus;
 use crate::domain::decide::Trigger;
 use crate::domain::oauth::{Grant, Lifetime};
 use crate::domain::observation::Observation;
 use crate::domain::reason::Reason;
-use crate::domain::remember::Attempt;
+use crate::domain::remember::{Attempt, Step};
 use crate::domain::schedule::{SHORT_LIFETIME, span};
 use crate::domain::status::{
     Facts, READY, REQUEST_SUCCEEDED, RESOLVED_REFS, SECRET_SYNCED, previous,
@@ -48,15 +47,24 @@ pub fn notices(
                 notices.extend(remarks(facts, attempt, grant));
             }
         }
-        Step::ReadBack(Some(_)) => {
+        Step::ReadBack(Some(_)) if changed_by_somebody_else(before) => {
             notices.push(normal(
                 "SecretDriftRepaired",
                 "the managed Secret was changed by somebody else and is restored from its token",
             ));
         }
-        Step::Nothing | Step::Waiting(_) | Step::Refused(_) | Step::ReadBack(None) => {}
+        Step::Nothing | Step::Waiting(_) | Step::Refused(_) | Step::ReadBack(_) => {}
     }
     notices
+}
+
+/// Whether a repair undoes what somebody did to the Secret: a new `tokenKey` in the spec is written
+/// as a repair too, and is no drift.
+fn changed_by_somebody_else(before: &Observation) -> bool {
+    before
+        .own_target()
+        .zip(before.record())
+        .is_none_or(|(target, record)| target.has_drifted(before.uid(), &record.token_key, &record))
 }
 
 fn normal(reason: &'static str, text: &str) -> Notice {
@@ -170,11 +178,13 @@ fn warns(kind: &str, reason: Reason) -> bool {
 
 /// A Secret of a deleted namesake is given time to be collected: its warning comes later.
 fn newly_warned(facts: &Facts<'_>, before: &Observation) -> bool {
-    let now = facts.observation.memory.foreign.is_some_and(|foreign| foreign.warned);
-    let told = previous(before, SECRET_SYNCED).map(|condition| condition.reason.as_str());
-    let already = match before.memory.foreign {
-        Some(foreign) => foreign.warned,
-        None => matches!(told, Some("SecretNotOwned" | "TargetConflict")),
+    let Some(now) = facts.observation.memory.foreign.filter(|foreign| foreign.warned) else {
+        return false;
     };
-    now && !already
+    let known = before.memory.foreign.filter(|foreign| foreign.reason == now.reason);
+    let already = known.map_or_else(
+        || previous(before, SECRET_SYNCED).is_some_and(|told| told.reason == now.reason.as_str()),
+        |foreign| foreign.warned,
+    );
+    !already
 }

@@ -136,6 +136,8 @@ pub struct Remembered {
 /// Since when the target belongs to somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Foreign {
+    /// Whose it is: a rival's, or somebody's; another reason begins anew.
+    pub reason: Reason,
     /// When it was first seen.
     pub since: Timestamp,
     /// Whether an event has told of it.

@@ -38,6 +38,21 @@ pub struct Attempt {
     pub host: String,
 }
 
+/// What happened after the decision.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Nothing was to be done.
+    Nothing,
+    /// The request waits for its turn or its answer, since then.
+    Waiting(Timestamp),
+    /// Something stood in the way before anything was sent.
+    Refused(Refusal),
+    /// The endpoint was asked.
+    Attempted(Box<Attempt>),
+    /// The token was read back for a repair; `None` where the Secret does not hold it.
+    ReadBack(Option<Box<ManagedSecret>>),
+}
+
 /// What the stored status and the managed Secret tell a process that has just started.
 pub fn seed(o: &Observation) -> Remembered {
     let status = o.credential.status.clone().unwrap_or_default();

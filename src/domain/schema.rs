@@ -49,8 +49,8 @@ fn tidy(value: &mut Value) {
 }
 
 fn tidy_one(schema: &mut Map<String, Value>) {
-    // An `Option` becomes nullable, and a null would then be dropped from a create and refused in
-    // an apply; without it, both refuse.
+    // An `Option` becomes nullable, and a null would then be stored; without it, a create drops it
+    // and a server-side apply refuses it.
     if schema.get("nullable") == Some(&Value::Bool(true)) {
         schema.remove("nullable");
     }

@@ -11,16 +11,18 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
-use super::conclude::{Outcome, Step, conclude};
+use super::conclude::{Outcome, conclude};
 use super::consent::ConsentPolicy;
 use super::crd::{self, OAuthClientCredential};
 use super::decide::{Decision, Trigger, decide};
 use super::fingerprint::SecretValues;
 use super::oauth::{Asked, Grant, Lifetime, RequestError};
-use super::observation::{Known, Observation, Policy, ReferenceMetadata, Remembered, TokenState};
+use super::observation::{
+    Known, Observation, Policy, ReferenceMetadata, Remembered, Rival, TokenState,
+};
 use super::reason::Reason;
 use super::redacted::Redacted;
-use super::remember::{self, Attempt};
+use super::remember::{self, Attempt, Step};
 use super::schedule::{SchedulePolicy, after, span};
 use super::secret::{AppliedFields, ManagedSecret, TargetMetadata, annotations, labels};
 use super::status;
@@ -424,6 +426,43 @@ fn what_stands_in_the_way_is_told_and_asks_for_nothing() {
     assert!(life.is(status::READY, "False", Reason::SecretNotOwned));
     assert!(life.requests.is_empty());
     assert_eq!(life.notices, ["CredentialsNotFound", "SecretNotOwned"]);
+}
+
+#[test]
+fn a_rival_is_warned_of_at_once_and_what_a_deleted_one_left_after_half_a_minute() {
+    let mut life = Life::new(&json!({}));
+    let rival = Rival { uid: "rival".into(), created_at: None, name: "older".into() };
+    let left = TargetMetadata {
+        controller_uid: Some("rival".into()),
+        applied: Some(AppliedFields::default()),
+        ..TargetMetadata::default()
+    };
+    (life.o.rivals, life.o.target) = (vec![rival], Known::Present(left));
+    life.run_for(Duration::from_secs(1));
+    assert!(life.is(status::READY, "False", Reason::TargetConflict));
+    assert_eq!(life.notices, ["SecretNotOwned"]);
+    life.o.rivals.clear();
+    life.run_for(Duration::from_secs(29));
+    assert!(life.is(status::READY, "False", Reason::SecretNotOwned));
+    assert_eq!(life.notices.len(), 1);
+    life.run_for(Duration::from_secs(2));
+    assert_eq!(life.notices, ["SecretNotOwned"; 2]);
+    assert!(life.requests.is_empty());
+}
+
+#[test]
+fn another_token_key_is_written_without_a_request_or_an_event() {
+    let mut life = Life::new(&json!({}));
+    life.run_for(Duration::from_secs(60));
+    life.notices.clear();
+    life.edit_spec(|credential| {
+        let token_key = Some("access-token".to_owned());
+        credential.spec.target = Some(crd::Target { token_key, ..crd::Target::default() });
+    });
+    life.run_for(Duration::from_secs(60));
+    assert!(life.o.target.present().unwrap().holds_our("access-token"));
+    assert_eq!((life.requests.len(), life.writes), (1, 2));
+    assert!(life.notices.is_empty(), "{:?}", life.notices);
 }
 
 #[test]
