@@ -11,8 +11,14 @@
     reason = "a test binary has no users; `pub` marks what other modules of it use"
 )]
 
+mod restart;
+mod rivals;
 mod rotation;
+mod schema;
 mod tenant;
+mod tools;
+mod triggers;
+mod witness;
 mod world;
 
 use std::process::ExitCode;
@@ -43,7 +49,17 @@ fn main() -> ExitCode {
         }
     };
     let suite = Suite { handle: runtime.handle().clone(), shared };
-    let trials = [rotation::tests(&suite)].into_iter().flatten().collect();
+    let trials = [
+        rotation::tests(&suite),
+        schema::tests(&suite),
+        tools::tests(&suite),
+        restart::tests(&suite),
+        triggers::tests(&suite),
+        rivals::tests(&suite),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if conclusion.has_failed()
         && let Some(world) = &suite.shared
@@ -72,6 +88,18 @@ impl Suite {
         Trial::test(name, move || {
             let world = world.ok_or("the world was not started")?;
             handle.block_on(test(world)).map_err(failed)
+        })
+    }
+
+    /// A test in a world of its own, whose operator it may stop and kill.
+    fn own_world<F, T>(&self, name: &str, test: F) -> Trial
+    where
+        F: FnOnce(Arc<World>) -> T + Send + 'static,
+        T: Future<Output = Outcome>,
+    {
+        self.alone(name, async move || {
+            let world = Arc::new(World::start(&[]).await?);
+            test(Arc::clone(&world)).await.inspect_err(|_| world.keep_logs())
         })
     }
 

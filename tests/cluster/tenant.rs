@@ -102,6 +102,12 @@ impl Tenant {
         Ok(())
     }
 
+    /// Merges into a credential.
+    pub async fn merge(&self, name: &str, patch: Value) -> anyhow::Result<()> {
+        self.credentials().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        Ok(())
+    }
+
     /// Merges into a Secret.
     pub async fn merge_secret(&self, name: &str, patch: Value) -> anyhow::Result<()> {
         self.secrets().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
@@ -259,7 +265,8 @@ pub fn token_of(secret: &Secret) -> anyhow::Result<String> {
     Ok(String::from_utf8(token.0.clone())?)
 }
 
-fn merge(into: &mut Value, changes: Value) {
+/// Merges a change into a value (RFC 7386).
+pub fn merge(into: &mut Value, changes: Value) {
     match (into, changes) {
         (Value::Object(into), Value::Object(changes)) => {
             for (key, change) in changes {

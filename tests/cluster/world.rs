@@ -92,6 +92,12 @@ impl World {
         operator.as_ref().map(Operator::output).unwrap_or_default()
     }
 
+    /// How often the operator has looked at a credential, as its log tells.
+    pub fn looks(&self, namespace: &str, name: &str) -> usize {
+        let line = format!(r#""decided","namespace":"{namespace}","name":"{name}""#);
+        self.operator_output().lines().filter(|told| told.contains(&line)).count()
+    }
+
     /// The base URL of probes and metrics.
     pub fn operator_address(&self) -> String {
         let operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,6 +123,20 @@ impl World {
         let counts = self.plane.audit().count_since(mark, &filter).await?;
         let quiet = |call: &str| !call.starts_with("watch ") && !call.starts_with("list ");
         Ok(counts.into_iter().filter(|(call, _)| quiet(call)).collect())
+    }
+
+    /// What the operator has asked of the API server since `mark`, anywhere, watches left out.
+    pub async fn all_calls(&self, mark: Mark) -> anyhow::Result<Vec<(String, usize)>> {
+        let filter = CallFilter::default().by_service_account(OPERATOR.0, OPERATOR.1);
+        let counts = self.plane.audit().count_since(mark, &filter).await?;
+        Ok(counts.into_iter().filter(|(call, _)| !call.starts_with("watch ")).collect())
+    }
+
+    /// The watches that the operator has begun since `mark`, by resource.
+    pub async fn watches(&self, mark: Mark) -> anyhow::Result<Vec<(String, usize)>> {
+        let filter = CallFilter::default().by_service_account(OPERATOR.0, OPERATOR.1);
+        let counts = self.plane.audit().count_since(mark, &filter).await?;
+        Ok(counts.into_iter().filter(|(call, _)| call.starts_with("watch ")).collect())
     }
 
     /// Waits until the calls in a namespace are exactly these, and stay so for what is measured after.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
@@ -84,4 +84,27 @@ where
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Asks `look` again and again for as long as `span`: it must never fail.
+pub async fn holds_for<F, A>(what: &str, span: Duration, mut look: F) -> anyhow::Result<()>
+where
+    F: FnMut() -> A,
+    A: Future<Output = anyhow::Result<()>>,
+{
+    let started = Instant::now();
+    let bound = span * 2 + Duration::from_secs(10);
+    let end = format!("the end of {span:.1?} in which {what}");
+    let held = wait_for(&end, bound, || {
+        let answer = look();
+        async {
+            match answer.await {
+                Err(broken) => Ok(Err(broken)),
+                Ok(()) if started.elapsed() >= span => Ok(Ok(())),
+                Ok(()) => Err("it holds so far"),
+            }
+        }
+    });
+    held.await?
+        .with_context(|| format!("after {:.1?} it was not so that {what}", started.elapsed()))
 }
