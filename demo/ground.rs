@@ -44,31 +44,22 @@ impl Ground {
             started.context("failed to start the authorization server")
         };
         let (control_plane, server) = tokio::try_join!(control_plane, server)?;
-        let client = Client {
-            lifetime: TOKEN_LIFETIME,
-            ..Client::new(CLIENT_ID, &random_secret()?)
-        };
+        let client =
+            Client { lifetime: TOKEN_LIFETIME, ..Client::new(CLIENT_ID, &random_secret()?) };
         server.add_client(&client).await?;
-        let took = control_plane.started_in();
-        step(out, "control plane", &format!("ready in {took:.1?}"))?;
+        let took = control_plane.started_in().as_secs_f64();
+        step(out, "control plane", &format!("ready in {took:.1} s"))?;
         step(out, "authorization server", &server.token_url())?;
-        Ok(Self {
-            control_plane,
-            server,
-            client,
-        })
+        Ok(Self { control_plane, server, client })
     }
 
     /// Applies what a cluster needs before any credential.
     pub(crate) async fn install(&self, out: &mut impl Write) -> anyhow::Result<()> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        self.apply(&read(&root.join("charts/install.yaml"))?)
-            .await?;
+        self.apply(&read(&root.join("charts/install.yaml"))?).await?;
         let established = ["wait", "--for=condition=Established", "--timeout=30s"];
         let definition = "crd/oauthclientcredentials.oauthcc.dev";
-        self.control_plane
-            .kubectl(&[&established[..], &[definition]].concat())
-            .await?;
+        self.control_plane.kubectl(&[&established[..], &[definition]].concat()).await?;
         step(out, "charts/install.yaml", "applied")
     }
 
@@ -85,8 +76,7 @@ impl Ground {
             );
             self.apply(&manifest).await?;
         }
-        let files = MANIFESTS.map(|name| format!("{name}.yaml")).join(", ");
-        step(out, "demo/", &format!("applied: {files}"))
+        step(out, "demo/*.yaml", &format!("applied {}", MANIFESTS.join(", ")))
     }
 
     /// The flags that the operator needs here.
@@ -115,10 +105,7 @@ impl Ground {
             built.display().to_string()
         };
         let kubeconfig = self.control_plane.admin_kubeconfig().display();
-        [
-            format!("export KUBECONFIG={kubeconfig}"),
-            format!("{kubectl} get occ -A"),
-        ]
+        [format!("export KUBECONFIG={kubeconfig}"), format!("{kubectl} get occ -A")]
     }
 
     /// Says what to do with all this when no operator is started.
@@ -144,7 +131,7 @@ Everything is up. Ctrl-C ends it. In another terminal:
 Run the operator, with its own rights:
 
   KUBECONFIG={kubeconfig} \\
-    make run RUN_FLAGS='{flags}'
+    make run ARGS='{flags}'
 
 A client is registered; its tokens live {lifetime} s:
 
@@ -197,9 +184,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
 
 fn random_secret() -> anyhow::Result<String> {
     let mut bytes = [0; SECRET_BYTES];
-    aws_lc_rs::rand::fill(&mut bytes)
-        .ok()
-        .context("failed to get random bytes")?;
+    aws_lc_rs::rand::fill(&mut bytes).ok().context("failed to get random bytes")?;
     let mut secret = String::new();
     for byte in bytes {
         write!(secret, "{byte:02x}").context("failed to write the secret")?;

@@ -1,6 +1,6 @@
 //! The demo for logs and CI: a line for each change, until each token has rotated often enough.
 //!
-//! In: the cluster, looked at twice a second. Out: lines, a summary, and an error where it took too
+//! In: the cluster, looked at four times a second. Out: lines, a summary, and an error where it took too
 //! long.
 //! **Invariant:** it ends within its bound.
 
@@ -16,11 +16,11 @@ use oauthcc_harness::operator::Operator;
 use crate::{
     ground::{Ground, NAMESPACE},
     operator::{ensure_running, last_words},
-    seen::{self, LastEvent, Ready, Row, Token},
+    seen::{self, Ready, Row, Token},
     table::{seconds, table},
 };
 
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// For the first token.
 const FIRST_BOUND: Duration = Duration::from_secs(60);
 /// Tokens of 30 s rotate after 12.5 to 15 s.
@@ -38,7 +38,8 @@ pub(crate) async fn show(
     let bound = FIRST_BOUND + ROTATION_BOUND * rotations;
     let operator_started_at = Instant::now();
     let mut before: Vec<Row> = Vec::new();
-    writeln!(out, "\nUntil each token has rotated {rotations}x:\n").context("failed to print")?;
+    let goal = times(rotations);
+    writeln!(out, "\nEnds when each token has rotated {goal}:\n").context("failed to print")?;
     loop {
         ensure_running(operator)?;
         let rows = seen::look(&client, NAMESPACE).await?;
@@ -46,14 +47,14 @@ pub(crate) async fn show(
         before = rows;
         if !before.is_empty() && before.iter().all(|row| row.rotations() >= rotations) {
             let rows = table(&before, Timestamp::now(), false).join("\n");
-            writeln!(out, "\n{rows}\n\nDone: each token rotated {rotations}x.")
+            writeln!(out, "\n{rows}\n\nDone: each token rotated {goal}.")
                 .context("failed to print")?;
             return Ok(());
         }
         if operator_started_at.elapsed() > bound {
             bail!(
-                "not every token rotated {rotations}x within {} s; seen last:\n\n{}\n\n\
-                 the operator's log ends with:\n{}\n",
+                "not every token rotated {goal} within {} s; seen last:\n\n{}\n\n\
+                 the operator: {}\n",
                 bound.as_secs(),
                 table(&before, Timestamp::now(), false).join("\n"),
                 last_words(operator)
@@ -79,10 +80,19 @@ fn print_changes(
         let old = before.iter().find(|old| old.name == row.name);
         for change in changes(old, row) {
             let name = &row.name;
-            writeln!(out, "{elapsed:6.1} s  {name:<width$}  {change}").context("failed to print")?;
+            writeln!(out, "{elapsed:6.1} s  {name:<width$}  {change}")
+                .context("failed to print")?;
         }
     }
     out.flush().context("failed to print")
+}
+
+fn times(number: u32) -> String {
+    match number {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        more => format!("{more} times"),
+    }
 }
 
 /// How long it took from the start of the demo.
@@ -91,26 +101,28 @@ pub(crate) fn first_token(after: Duration) -> String {
 }
 
 fn changes(old: Option<&Row>, row: &Row) -> Vec<String> {
-    let was = (
-        old.and_then(|old| old.token.as_ref()),
-        old.and_then(|old| old.ready.as_ref()),
-        old.and_then(|old| old.last_event.as_ref()),
-    );
+    let old_token = old.and_then(|old| old.token.as_ref());
+    let old_ready = old.and_then(|old| old.ready.as_ref());
+    let old_events = old.map(|old| old.events.as_slice()).unwrap_or_default();
+    let token = row.token.as_ref();
+    let ready = row.ready.as_ref();
     let mut changes = Vec::new();
-    changes.extend(row.token.as_ref().and_then(|token| new_token(was.0, token)));
-    changes.extend(row.ready.as_ref().and_then(|ready| new_ready(was.1, ready)));
-    let event = row.last_event.as_ref();
-    changes.extend(event.and_then(|event| new_event(was.2, event)));
-    if was.0.is_some() && row.token.is_none() {
+    changes.extend(token.and_then(|token| new_token(old_token, token)));
+    changes.extend(ready.and_then(|ready| new_ready(old_ready, ready)));
+    let old_complaint = old.and_then(|old| old.complaint.as_ref());
+    let complaint = row.complaint.as_ref();
+    changes.extend(complaint.filter(|complaint| Some(*complaint) != old_complaint).cloned());
+    let events = row.events.iter();
+    let events = events.filter(|event| !old_events.contains(event));
+    changes.extend(events.map(|event| format!("event {}", event.reason)));
+    if old_token.is_some() && token.is_none() {
         changes.push("the managed Secret is gone".to_owned());
     }
     changes
 }
 
 fn new_token(old: Option<&Token>, token: &Token) -> Option<String> {
-    let Token {
-        digest, revision, ..
-    } = token;
+    let Token { digest, revision, .. } = token;
     let left = seconds(Timestamp::now(), token.expires_at);
     match old {
         Some(old) if old == token => None,
@@ -127,18 +139,9 @@ fn new_token(old: Option<&Token>, token: &Token) -> Option<String> {
 }
 
 fn new_ready(old: Option<&Ready>, ready: &Ready) -> Option<String> {
-    let Ready {
-        status,
-        reason,
-        message,
-    } = ready;
-    let is_news = old.is_none_or(|old| (&old.status, &old.reason) != (status, reason));
-    is_news.then(|| match status.as_str() {
+    let Ready { status, reason } = ready;
+    (old != Some(ready)).then(|| match status.as_str() {
         "True" => format!("Ready: {reason}"),
-        _ => format!("Ready={status}: {reason}: {message}"),
+        _ => format!("Ready={status}: {reason}"),
     })
-}
-
-fn new_event(old: Option<&LastEvent>, event: &LastEvent) -> Option<String> {
-    (old != Some(event)).then(|| format!("event {}", event.reason))
 }

@@ -23,8 +23,11 @@ use crate::{
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
-const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+const LEAVE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 const HOME: &str = "\x1b[H";
+/// A row of the table that is too long is cut; a path to copy never is.
+const CUT_ROWS: &str = "\x1b[?7l";
+const WRAP_LINES: &str = "\x1b[?7h";
 const CLEAR_LINE: &str = "\x1b[2K";
 const CLEAR_BELOW: &str = "\x1b[J";
 
@@ -75,10 +78,7 @@ struct Screen<'a, W: Write> {
 
 impl<'a, W: Write> Screen<'a, W> {
     fn enter(out: &'a mut W) -> std::io::Result<Self> {
-        let screen = Self {
-            out,
-            body: Vec::new(),
-        };
+        let screen = Self { out, body: Vec::new() };
         write!(screen.out, "{ENTER}")?;
         Ok(screen)
     }
@@ -86,8 +86,11 @@ impl<'a, W: Write> Screen<'a, W> {
     /// Replaces what is shown, in one write.
     fn draw(&mut self, head: &[String], body: Vec<String>) -> std::io::Result<()> {
         let mut frame = HOME.to_owned();
-        for line in head.iter().chain(&body) {
-            frame.extend([CLEAR_LINE, line, "\r\n"]);
+        for (wrap, lines) in [(WRAP_LINES, head), (CUT_ROWS, &body)] {
+            frame.push_str(wrap);
+            for line in lines {
+                frame.extend([CLEAR_LINE, line, "\r\n"]);
+            }
         }
         frame.push_str(CLEAR_BELOW);
         self.body = body;

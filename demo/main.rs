@@ -13,6 +13,7 @@ mod table;
 
 use std::{
     io::{IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Instant,
 };
@@ -35,7 +36,7 @@ struct Arguments {
     cluster_only: bool,
 
     /// End once each token has rotated so often [default: 2, on a terminal never]
-    #[arg(long, env = "ROTATIONS", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, env = "ROTATIONS", value_name = "ROTATIONS", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rotations: Option<u32>,
 }
 
@@ -58,9 +59,7 @@ impl Mode {
         match arguments.rotations {
             _ if arguments.cluster_only => Self::ClusterOnly,
             None if terminal => Self::Table,
-            rotations => Self::Lines {
-                rotations: rotations.unwrap_or(DEFAULT_ROTATIONS),
-            },
+            rotations => Self::Lines { rotations: rotations.unwrap_or(DEFAULT_ROTATIONS) },
         }
     }
 }
@@ -82,8 +81,9 @@ async fn main() -> ExitCode {
 
 async fn show(mode: Mode, started_at: Instant) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
+    let program = operator::program()?;
     let ground = Ground::start(&mut out).await?;
-    let shown = show_on(&ground, mode, started_at, &mut out).await;
+    let shown = show_on(&ground, program, mode, started_at, &mut out).await;
     if shown.is_err() {
         ground.keep_logs();
     }
@@ -92,6 +92,7 @@ async fn show(mode: Mode, started_at: Instant) -> anyhow::Result<()> {
 
 async fn show_on(
     ground: &Ground,
+    program: PathBuf,
     mode: Mode,
     started_at: Instant,
     out: &mut impl Write,
@@ -102,7 +103,7 @@ async fn show_on(
         return std::future::pending().await;
     }
     ground.apply_manifests(out).await?;
-    let operator = operator::start(ground, out).await?;
+    let operator = operator::start(ground, program, out).await?;
     let shown = match mode {
         Mode::Lines { rotations } => {
             lines::show(ground, &operator, rotations, started_at, out).await
@@ -117,10 +118,7 @@ async fn show_on(
 
 /// Ctrl-C is how the table and the cluster end; a run with a goal has missed it.
 fn after_signal(mode: Mode) -> ExitCode {
-    let _ = writeln!(
-        std::io::stdout(),
-        "\nStopped. Nothing of it is running any more."
-    );
+    let _ = writeln!(std::io::stdout(), "\nStopped. Nothing of it is running any more.");
     match mode {
         Mode::Table | Mode::ClusterOnly => ExitCode::SUCCESS,
         Mode::Lines { .. } => ExitCode::from(INTERRUPTED),

@@ -9,6 +9,7 @@ use anyhow::Context;
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Client, ResourceExt, api::ListParams};
 use oauthcc_operator::domain::crd::{
     EXPIRES_AT, ISSUED_AT, MANAGED_LABEL, OAuthClientCredential, REVISION,
@@ -16,14 +17,19 @@ use oauthcc_operator::domain::crd::{
 
 /// Bytes of the digest that are shown, each as two characters.
 const DIGEST_BYTES: usize = 4;
+const READY: &str = "Ready";
+const CAUSES: [&str; 3] = ["ResolvedRefs", "RequestSucceeded", "SecretSynced"];
 
 /// One credential at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) ready: Option<Ready>,
+    /// Why something is not as it should be: the reason and the message of a condition.
+    pub(crate) complaint: Option<String>,
     pub(crate) token: Option<Token>,
-    pub(crate) last_event: Option<LastEvent>,
+    /// The events about it, the oldest first.
+    pub(crate) events: Vec<SeenEvent>,
 }
 
 /// The condition `Ready`.
@@ -31,7 +37,6 @@ pub(crate) struct Row {
 pub(crate) struct Ready {
     pub(crate) status: String,
     pub(crate) reason: String,
-    pub(crate) message: String,
 }
 
 /// What the managed Secret holds.
@@ -43,9 +48,9 @@ pub(crate) struct Token {
     pub(crate) revision: u32,
 }
 
-/// The latest event about the credential.
+/// An event about the credential, at its latest occurrence.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct LastEvent {
+pub(crate) struct SeenEvent {
     pub(crate) reason: String,
     pub(crate) at: Timestamp,
 }
@@ -55,13 +60,6 @@ impl Row {
     pub(crate) fn rotations(&self) -> u32 {
         let revision = self.token.as_ref().map_or(0, |token| token.revision);
         revision.saturating_sub(1)
-    }
-
-    /// Whether `Ready` is True.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.ready
-            .as_ref()
-            .is_some_and(|ready| ready.status == "True")
     }
 }
 
@@ -86,27 +84,30 @@ pub(crate) async fn look(client: &Client, namespace: &str) -> anyhow::Result<Vec
 
 fn row(credential: &OAuthClientCredential, secrets: &[Secret], events: &[Event]) -> Row {
     let name = credential.name_any();
-    let target = secrets
-        .iter()
-        .find(|secret| secret.name_any() == credential.target_name());
+    let target = secrets.iter().find(|secret| secret.name_any() == credential.target_name());
+    let conditions = credential.status.as_ref().map(|status| status.conditions.as_slice());
+    let conditions = conditions.unwrap_or_default();
     Row {
-        ready: ready(credential),
+        ready: ready(conditions),
+        complaint: complaint(conditions),
         token: target.and_then(|secret| token(secret, credential.spec.token_key())),
-        last_event: last_event(&name, events),
+        events: about(&name, events),
         name,
     }
 }
 
-fn ready(credential: &OAuthClientCredential) -> Option<Ready> {
-    let conditions = &credential.status.as_ref()?.conditions;
-    let condition = conditions
-        .iter()
-        .find(|condition| condition.type_ == "Ready")?;
-    Some(Ready {
-        status: condition.status.clone(),
-        reason: condition.reason.clone(),
-        message: condition.message.clone(),
-    })
+fn ready(conditions: &[Condition]) -> Option<Ready> {
+    let condition = conditions.iter().find(|condition| condition.type_ == READY)?;
+    Some(Ready { status: condition.status.clone(), reason: condition.reason.clone() })
+}
+
+/// A cause is told rather than what follows from it for `Ready`.
+fn complaint(conditions: &[Condition]) -> Option<String> {
+    let is_cause = |condition: &&Condition| CAUSES.contains(&condition.type_.as_str());
+    let causes = conditions.iter().filter(is_cause);
+    let ready = conditions.iter().filter(|condition| condition.type_ == READY);
+    let told = causes.chain(ready).find(|condition| condition.status == "False")?;
+    Some(format!("{}: {}", told.reason, told.message))
 }
 
 fn token(secret: &Secret, key: &str) -> Option<Token> {
@@ -119,7 +120,7 @@ fn token(secret: &Secret, key: &str) -> Option<Token> {
     })
 }
 
-fn last_event(credential: &str, events: &[Event]) -> Option<LastEvent> {
+fn about(credential: &str, events: &[Event]) -> Vec<SeenEvent> {
     let about = |event: &&Event| {
         let regarding = event.regarding.as_ref();
         regarding.and_then(|object| object.name.as_deref()) == Some(credential)
@@ -127,12 +128,11 @@ fn last_event(credential: &str, events: &[Event]) -> Option<LastEvent> {
     let events = events.iter().filter(about).filter_map(|event| {
         let series = event.series.as_ref();
         let at = series.map(|series| &series.last_observed_time);
-        Some(LastEvent {
-            reason: event.reason.clone()?,
-            at: at.or(event.event_time.as_ref())?.0,
-        })
+        Some(SeenEvent { reason: event.reason.clone()?, at: at.or(event.event_time.as_ref())?.0 })
     });
-    events.max_by(|one, other| one.at.cmp(&other.at))
+    let mut events: Vec<SeenEvent> = events.collect();
+    events.sort_by_key(|event| event.at);
+    events
 }
 
 fn short_digest(token: &[u8]) -> String {

@@ -1,21 +1,27 @@
 //! The table. In: rows, the time, and whether colours are wanted. Out: lines of text.
 //!
-//! **Invariant:** columns are as wide as what is in them, at most 110 characters together.
+//! **Invariant:** columns are as wide as what is in them, 80 characters together when all is well and names
+//! are short, 110 at most.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::seen::{Ready, Row, Token};
 
-const BAR: i64 = 10;
+/// Cells of the bar, and the steps that one cell can show.
+const BAR: usize = 6;
+const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 const GAP: &str = "  ";
-const LONGEST_MESSAGE: usize = 100;
+const LONGEST_LINE: usize = 80;
 /// A new token is shown in colour this long.
 const NEW_SECONDS: i64 = 3;
+const HALF_A_SECOND: Duration = Duration::from_millis(500);
 const COLUMNS: [Column; 6] = [
     Column::new("CREDENTIAL", 20, Align::Left),
     Column::new("READY", 28, Align::Left),
-    Column::new("EXPIRES IN", 17, Align::Left),
-    Column::new("ROTATIONS", 9, Align::Right),
+    Column::new("EXPIRES IN", 11, Align::Left),
+    Column::new("ROTATED", 7, Align::Right),
     Column::new("SHA-256", 8, Align::Left),
     Column::new("LAST EVENT", 30, Align::Left),
 ];
@@ -29,11 +35,7 @@ struct Column {
 
 impl Column {
     const fn new(title: &'static str, widest: usize, align: Align) -> Self {
-        Self {
-            title,
-            widest,
-            align,
-        }
+        Self { title, widest, align }
     }
 }
 
@@ -55,14 +57,14 @@ enum Paint {
 }
 
 impl Paint {
-    fn code(self) -> &'static str {
+    fn code(self) -> Option<&'static str> {
         match self {
-            Self::Plain => "",
-            Self::Dim => "2",
-            Self::Green => "32",
-            Self::Yellow => "33",
-            Self::Red => "31",
-            Self::Cyan => "1;36",
+            Self::Plain => None,
+            Self::Dim => Some("2"),
+            Self::Green => Some("32"),
+            Self::Yellow => Some("33"),
+            Self::Red => Some("31"),
+            Self::Cyan => Some("1;36"),
         }
     }
 }
@@ -75,14 +77,11 @@ struct Cell {
 
 impl Cell {
     fn new(text: impl Into<String>, paint: Paint) -> Self {
-        Self {
-            text: text.into(),
-            paint,
-        }
+        Self { text: text.into(), paint }
     }
 }
 
-/// The table's lines: titles, one per row, and the messages of those that are not ready.
+/// The table's lines: titles, one per row, and what is wrong with any of them.
 pub(crate) fn table(rows: &[Row], now: Timestamp, colours: bool) -> Vec<String> {
     let titles = COLUMNS.map(|column| Cell::new(column.title, Paint::Dim));
     let mut grid = vec![titles];
@@ -98,11 +97,8 @@ pub(crate) fn table(rows: &[Row], now: Timestamp, colours: bool) -> Vec<String> 
             *width = cell.text.chars().count().max(*width);
         }
     }
-    let mut lines: Vec<String> = grid
-        .iter()
-        .map(|cells| line(cells, &widths, colours))
-        .collect();
-    lines.extend(rows.iter().filter_map(complaint));
+    let mut lines: Vec<String> = grid.iter().map(|cells| line(cells, &widths, colours)).collect();
+    lines.extend(rows.iter().flat_map(complaint));
     lines
 }
 
@@ -113,23 +109,21 @@ fn cells(row: &Row, now: Timestamp) -> [Cell; COLUMNS.len()] {
         Cell::new(&row.name, Paint::Plain),
         ready(row.ready.as_ref()),
         token.map_or_else(nothing, |token| expiry(token, now)),
-        token.map_or_else(nothing, |_| {
-            Cell::new(row.rotations().to_string(), Paint::Plain)
-        }),
+        token.map_or_else(nothing, |_| Cell::new(row.rotations().to_string(), Paint::Plain)),
         token.map_or_else(nothing, |token| {
             let is_new = seconds(token.issued_at, now) < NEW_SECONDS;
             let paint = if is_new { Paint::Cyan } else { Paint::Plain };
             Cell::new(&token.digest, paint)
         }),
-        row.last_event.as_ref().map_or_else(nothing, |event| {
+        row.events.last().map_or_else(nothing, |event| {
             let age = span(seconds(event.at, now).max(0));
-            Cell::new(format!("{}, {age} ago", event.reason), Paint::Plain)
+            Cell::new(format!("{} {age}", event.reason), Paint::Plain)
         }),
     ]
 }
 
 fn ready(ready: Option<&Ready>) -> Cell {
-    let Some(Ready { status, reason, .. }) = ready else {
+    let Some(Ready { status, reason }) = ready else {
         return Cell::new("-", Paint::Dim);
     };
     let paint = match status.as_str() {
@@ -147,17 +141,19 @@ fn expiry(token: &Token, now: Timestamp) -> Cell {
         return Cell::new("expired", Paint::Red);
     }
     let lifetime = seconds(token.issued_at, token.expires_at).max(1);
-    let filled = (left * BAR).div_ceil(lifetime).clamp(0, BAR);
-    let bar: String = (0..BAR)
-        .map(|place| if place < filled { '█' } else { '░' })
-        .collect();
-    // A third is left at the renewal of a token that lives long, and half of one that lives 30 s.
-    let paint = if left * 4 > lifetime {
-        Paint::Plain
-    } else {
-        Paint::Yellow
-    };
-    Cell::new(format!("{bar} {:>5}", span(left)), paint)
+    let bar = bar(left, lifetime);
+    // Later than any renewal should be: it comes when a third is left, or half of 30 s.
+    let paint = if left * 4 > lifetime { Paint::Plain } else { Paint::Yellow };
+    Cell::new(format!("{bar} {:>3}", span(left)), paint)
+}
+
+fn bar(left: i64, lifetime: i64) -> String {
+    let steps = BAR * EIGHTHS.len();
+    let filled = usize::try_from(left).unwrap_or(0) * steps;
+    let filled = filled.div_ceil(usize::try_from(lifetime).unwrap_or(1)).min(steps);
+    let rest = EIGHTHS.get(filled % EIGHTHS.len()).copied();
+    let full = std::iter::repeat_n('█', filled / EIGHTHS.len());
+    full.chain(rest).chain(std::iter::repeat(' ')).take(BAR).collect()
 }
 
 fn line(cells: &[Cell], widths: &[usize], colours: bool) -> String {
@@ -176,17 +172,25 @@ fn line(cells: &[Cell], widths: &[usize], colours: bool) -> String {
     line.trim_end().to_owned()
 }
 
-fn complaint(row: &Row) -> Option<String> {
-    let ready = row.ready.as_ref().filter(|_| !row.is_ready())?;
-    let text = format!("{}: {}", row.name, ready.message);
-    Some(cut(&text, LONGEST_MESSAGE))
+/// What is wrong, whole, in lines that fit below the table.
+fn complaint(row: &Row) -> Vec<String> {
+    let Some(complaint) = &row.complaint else { return Vec::new() };
+    let mut lines = Vec::new();
+    let mut line = format!("{}:", row.name);
+    for word in complaint.split_whitespace() {
+        if line.chars().count() + 1 + word.chars().count() > LONGEST_LINE {
+            lines.push(std::mem::replace(&mut line, " ".to_owned()));
+        }
+        line.extend([" ", word]);
+    }
+    lines.push(line);
+    lines
 }
 
 fn paint(text: &str, paint: Paint, colours: bool) -> String {
-    match paint {
-        Paint::Plain => text.to_owned(),
-        _ if !colours => text.to_owned(),
-        paint => format!("\x1b[{}m{text}\x1b[0m", paint.code()),
+    match paint.code().filter(|_| colours) {
+        Some(code) => format!("\x1b[{code}m{text}\x1b[0m"),
+        None => text.to_owned(),
     }
 }
 
@@ -198,15 +202,16 @@ fn cut(text: &str, widest: usize) -> String {
     kept.chain(['…']).collect()
 }
 
-/// Whole seconds from one moment to another.
+/// Seconds from one moment to another, rounded.
 pub(crate) fn seconds(from: Timestamp, to: Timestamp) -> i64 {
-    to.duration_since(from).as_secs()
+    (to + HALF_A_SECOND).duration_since(from).as_secs()
 }
 
+/// As kubectl writes an age.
 fn span(seconds: i64) -> String {
     match seconds {
-        ..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3600),
+        ..100 => format!("{seconds}s"),
+        100..7200 => format!("{}m", seconds / 60),
+        _ => format!("{}h", seconds / 3600),
     }
 }
