@@ -74,6 +74,10 @@ pub async fn apply(
     outcome: Outcome,
     now: Timestamp,
 ) -> Result<Applied, ApplyError> {
+    if !cluster.index.knows(&o.credential.metadata) {
+        // Deleted while it was looked at: nobody is to be told, and nothing is to be left behind.
+        return Ok(Applied::Done { secret_written: false });
+    }
     let Outcome { memory, secret, status, notices, .. } = outcome;
     cluster.memory.remember(o.uid(), memory.clone());
     let secret_written = secret.is_some();

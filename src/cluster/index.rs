@@ -85,6 +85,13 @@ impl Index {
         (Some(gone.uid), rivals.into_iter().map(|rival| (name.0.clone(), rival)).collect())
     }
 
+    /// Whether this very credential, not a namesake, is known to exist.
+    pub fn knows(&self, metadata: &ObjectMeta) -> bool {
+        let state = self.lock();
+        let entry = state.credentials.get(&name_of(metadata));
+        entry.is_some_and(|entry| Some(&entry.uid) == metadata.uid.as_ref())
+    }
+
     /// The names of all credentials that are known.
     pub fn credentials(&self) -> Vec<Name> {
         self.lock().credentials.keys().cloned().collect()
@@ -345,8 +352,11 @@ mod tests {
         assert!(index.credential_told(&credential("a", "t")).is_empty());
         assert_eq!(index.credential_told(&credential("b", "t")), [key("a")]);
         assert_eq!(index.rivals(&key("a"), "t")[0].uid, "uid-b");
+        assert!(index.knows(&credential("b", "t").metadata));
         let (uid, woken) = index.credential_gone(&credential("b", "t").metadata);
         assert_eq!((uid.as_deref(), woken), (Some("uid-b"), vec![key("a")]));
         assert!(index.rivals(&key("a"), "t").is_empty());
+        let namesake = ObjectMeta { uid: Some("other".into()), ..credential("a", "t").metadata };
+        assert!(!index.knows(&credential("b", "t").metadata) && !index.knows(&namesake));
     }
 }

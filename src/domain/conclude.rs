@@ -45,7 +45,9 @@ pub fn conclude(o: &Observation, decision: &Decision, step: &Step, now: Timestam
     let status = status::status(&facts);
     let young =
         memory.waiting_since.is_some_and(|since| now < schedule::after(since, PENDING_AFTER));
-    let untold = young && status::tells_only_of_waiting(&facts);
+    // What can't be read back is asked for at once, and told of then.
+    let unread = matches!(step, Step::ReadBack(None));
+    let untold = unread || young && status::tells_only_of_waiting(&facts);
     let notices = notice::notices(&facts, o, step, &status);
     Outcome {
         next: next_look(&facts, step, &memory),

@@ -287,7 +287,8 @@ fn new_record(o: &Observation, attempt: &Attempt, grant: &Grant, fingerprint: St
     let issued_at = schedule::whole_second(attempt.asked.sent_at);
     let status = o.credential.status.as_ref();
     let told = status.and_then(|status| status.token.as_ref()).map_or(0, |token| token.revision);
-    let held = o.record().map_or(0, |record| record.revision);
+    // A Secret that is gone or lost its token does not start the count anew.
+    let held = o.record().or_else(|| o.memory.record.clone()).map_or(0, |record| record.revision);
     Record {
         issued_at,
         expires_at: expiry(o, grant, issued_at),

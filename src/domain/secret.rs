@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::domain::crd::{self, FIELD_MANAGER};
 use crate::domain::redacted::Redacted;
+use crate::domain::schedule::whole_second;
 
 /// What is kept of the metadata of a Secret at a target name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,7 +129,7 @@ impl TargetMetadata {
         let instant = |name| self.mark(name)?.parse().ok();
         let text = |name| self.mark(name).unwrap_or_default().to_owned();
         Some(Record {
-            issued_at: instant(crd::ISSUED_AT).unwrap_or(now),
+            issued_at: instant(crd::ISSUED_AT).unwrap_or_else(|| whole_second(now)),
             expires_at: instant(crd::EXPIRES_AT).or(data_expires_at)?,
             revision: self.mark(crd::REVISION).and_then(|text| text.parse().ok()).unwrap_or(1),
             fingerprint: text(crd::REQUEST_FINGERPRINT),
@@ -321,10 +322,10 @@ mod tests {
     fn lost_annotations_are_recovered_from_the_data() {
         let mut target = written();
         target.marks.clear();
-        let now = Timestamp::from_second(2000).unwrap();
+        let now = Timestamp::from_millisecond(2_000_700).unwrap();
         assert_eq!(target.recovered_record(None, "token", now), None);
         let recovered = target.recovered_record(Some(record().expires_at), "token", now).unwrap();
-        assert_eq!((recovered.revision, recovered.issued_at), (1, now));
+        assert_eq!((recovered.revision, recovered.issued_at.as_millisecond()), (1, 2_000_000));
         assert_eq!((recovered.fingerprint.as_str(), recovered.inputs_version.as_str()), ("", ""));
     }
 

@@ -147,6 +147,7 @@ fn ready(facts: &Facts<'_>) -> Verdict {
     let o = facts.observation;
     let name = o.credential.target_name();
     let suspended = if o.credential.spec.suspend { " Suspended: it is not renewed." } else { "" };
+    let cause = o.retry().map(|retry| format!(" {}", retry.message)).unwrap_or_default();
     match (token_state(facts), facts.record) {
         (TokenState::Valid, Some(record)) => verdict(
             "True",
@@ -156,12 +157,15 @@ fn ready(facts: &Facts<'_>) -> Verdict {
         (TokenState::Expired, Some(record)) => verdict(
             "False",
             Reason::TokenExpired,
-            format!("The token in Secret {name} expired at {}.{suspended}", record.expires_at),
+            format!(
+                "The token in Secret {name} expired at {}.{suspended}{cause}",
+                record.expires_at
+            ),
         ),
         (TokenState::Outdated, Some(_)) => verdict(
             "False",
             Reason::TokenOutdated,
-            format!("The token in Secret {name} was granted for an older spec.{suspended}"),
+            format!("The token in Secret {name} was granted for an older spec.{suspended}{cause}"),
         ),
         (
             TokenState::Missing | TokenState::Valid | TokenState::Expired | TokenState::Outdated,
