@@ -144,7 +144,7 @@ impl Endpoint {
             .send()
             .await
             .map_err(|error| fault::of(&error))?;
-        let answer = read(response).await?;
+        let answer = read(response, request).await?;
         read_answer(&answer, Timestamp::now())
     }
 }
@@ -166,7 +166,7 @@ fn headers(request: &TokenRequest) -> Result<HeaderMap, RequestError> {
 }
 
 /// Reads status, headers and body; the timeout of the request still runs.
-async fn read(mut response: Response) -> Result<Answer, RequestError> {
+async fn read(mut response: Response, request: &TokenRequest) -> Result<Answer, RequestError> {
     let status = response.status().as_u16();
     let headers = AnswerHeaders::read(|name| {
         let lines = response.headers().get_all(name).iter();
@@ -177,7 +177,7 @@ async fn read(mut response: Response) -> Result<Answer, RequestError> {
         Err(error) if needs_body(status) => return Err(error),
         Err(_) => Redacted::default(),
     };
-    Ok(Answer { status, headers, body })
+    Ok(Answer { status, headers, body, sent: request.sent.clone() })
 }
 
 /// Stops one byte after the limit, by which `read_answer` sees that there was more.

@@ -5,34 +5,71 @@
 
 use std::process::{Command, Output, Stdio};
 
+use clap::CommandFactory;
+use oauthcc_operator::cli::Cli;
+
 fn oauthcc(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oauthcc"));
     command.args(arguments).env_clear().envs(environment.iter().copied());
     command.output().unwrap()
 }
 
+/// Every flag of `oauthcc run`: a value that it refuses, and what its message says is accepted.
+const REFUSED: [(&str, &str, &str); 15] = [
+    ("endpoint-consent", "maybe", "required, optional"),
+    ("allowed-token-hosts", "a.example.com,B:99999", "host:port"),
+    ("allow-insecure-endpoints", "yes", "true, false"),
+    ("allow-endpoint-addresses", "127.0.0.0/8,localhost", "169.254.169.254/32"),
+    ("trust-bundle", "/nowhere/ca.pem", "a readable PEM file"),
+    ("propagation-floor", "25h", "0s to 24h"),
+    ("minimum-request-gap", "0s", "1s to 1h"),
+    ("jitter-percentage", "51", "from 0 to 50"),
+    ("endpoint-concurrency", "0", "from 1 to 1000"),
+    ("api-concurrency", "many", "from 1 to 1000"),
+    ("api-timeout", "ten", "1s to 60s"),
+    ("per-credential-metrics", "1", "true, false"),
+    ("bind-address", "localhost:8080", "127.0.0.1:8080"),
+    ("log-format", "xml", "auto, json, text"),
+    ("log-level", "inof", "off, error, warn"),
+];
+
 #[test]
-fn a_bad_value_in_the_environment_is_named_as_one_of_its_flag_and_ends_the_process() {
-    for (variable, value, flag, accepted) in [
-        ("OAUTHCC_API_TIMEOUT", "ten", "--api-timeout", "1s to 60s"),
-        (
-            "OAUTHCC_ALLOWED_TOKEN_HOSTS",
-            "a.example.com,B:99999",
-            "--allowed-token-hosts",
-            "host:port",
-        ),
-        ("OAUTHCC_ALLOW_INSECURE_ENDPOINTS", "yes", "--allow-insecure-endpoints", "true, false"),
-        ("OAUTHCC_TRUST_BUNDLE", "/nowhere/ca.pem", "--trust-bundle", "a readable PEM file"),
-        ("OAUTHCC_LOG_LEVEL", "inof", "--log-level", "off, error, warn"),
-    ] {
-        let output = oauthcc(&["run"], &[(variable, value)]);
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{variable}: {text}");
-        let shown = value.split(',').next_back().unwrap();
-        for part in [flag, shown, accepted] {
-            assert!(text.contains(part), "{variable} does not say {part}: {text}");
+fn a_bad_value_of_each_flag_and_variable_ends_the_process_with_what_is_accepted() {
+    for (name, value, accepted) in REFUSED {
+        let flag = format!("--{name}");
+        let variable = format!("OAUTHCC_{}", name.replace('-', "_").to_uppercase());
+        let as_flag = oauthcc(&["run", &format!("{flag}={value}")], &[]);
+        let as_variable = oauthcc(&["run"], &[(&variable, value)]);
+        for output in [as_flag, as_variable] {
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{name}: {text}");
+            // Of a list, the entry that is wrong is shown.
+            let shown = value.split(',').next_back().unwrap();
+            for part in [&flag, shown, accepted] {
+                assert!(text.contains(part), "{name} does not say {part}: {text}");
+            }
         }
     }
+}
+
+#[test]
+fn the_table_of_refused_values_has_every_flag() {
+    let command = Cli::command();
+    let run = command.find_subcommand("run").unwrap();
+    let flags = run.get_arguments().filter(|argument| argument.get_id() != "help");
+    let mut flags: Vec<_> = flags.map(|flag| flag.get_long().unwrap()).collect();
+    let mut table = REFUSED.map(|(name, _, _)| name);
+    flags.sort_unstable();
+    table.sort_unstable();
+    assert_eq!(flags, table);
+}
+
+#[test]
+fn a_flag_that_there_is_not_ends_the_process() {
+    let output = oauthcc(&["run", "--namespaces=shop"], &[]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("--namespaces"), "{text}");
 }
 
 #[test]

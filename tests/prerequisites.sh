@@ -39,6 +39,9 @@ need go 1.26 "$(go env GOVERSION 2>/dev/null | sed -n 's/^go\([0-9][0-9.]*\).*/\
 need node 20.0 "$(node --version 2>/dev/null | sed -n 's/^v\([0-9][0-9.]*\).*/\1/p')" "Get Node from https://nodejs.org; it runs the authorization server of the tests."
 need npm any "" "npm comes with Node: https://nodejs.org."
 need make any "" "Get GNU make: 'apt-get install make'."
+if [ "$(uname)" = Linux ]; then
+	need setpriv any "" "Get util-linux: 'apt-get install util-linux'; with setpriv no process of the tests outlives them."
+fi
 
 if [ "$missing" != 0 ]; then
 	exit 1

@@ -20,7 +20,7 @@ use super::{Cluster, namespace};
 use crate::domain::conclude::Outcome;
 use crate::domain::crd::{FIELD_MANAGER, OAuthClientCredential, OAuthClientCredentialStatus};
 use crate::domain::notice::Notice;
-use crate::domain::observation::{Known, Observation};
+use crate::domain::observation::{Known, Observation, Remembered};
 use crate::domain::reason::Reason;
 use crate::domain::remember;
 use crate::domain::secret::{self, ManagedSecret, TargetMetadata, resource_version};
@@ -79,11 +79,17 @@ pub async fn apply(
         return Ok(Applied::Done { secret_written: false });
     }
     let Outcome { memory, secret, status, notices, .. } = outcome;
+    // Of the Secret of somebody else nothing counts as told before the events are.
+    let told = memory.foreign;
+    let mut memory = Remembered { foreign: o.memory.foreign, ..memory };
     cluster.memory.remember(o.uid(), memory.clone());
     let secret_written = secret.is_some();
     if let Some(secret) = secret {
         match write_secret(cluster, o, &secret).await {
-            Ok(()) => cluster.memory.remember(o.uid(), memory.written()),
+            Ok(()) => {
+                memory = memory.written();
+                cluster.memory.remember(o.uid(), memory.clone());
+            }
             Err(refused) => {
                 let seen = Observation { memory, ..o.clone() };
                 let memory = refused.remembered(cluster, &seen, now);
@@ -98,6 +104,7 @@ pub async fn apply(
     for notice in notices {
         publish(cluster, o, notice).await;
     }
+    cluster.memory.remember(o.uid(), Remembered { foreign: told, ..memory });
     Ok(Applied::Done { secret_written })
 }
 
@@ -137,12 +144,7 @@ pub struct RefusedSecret {
 
 impl RefusedSecret {
     /// The memory with this refusal in it; the target as it is known by now counts.
-    pub fn remembered(
-        &self,
-        cluster: &Cluster,
-        o: &Observation,
-        now: Timestamp,
-    ) -> crate::domain::observation::Remembered {
+    pub fn remembered(&self, cluster: &Cluster, o: &Observation, now: Timestamp) -> Remembered {
         let target = cluster.index.target(&target_name(o));
         let seen = Observation { target, ..o.clone() };
         let message = self.message.clone();
@@ -230,8 +232,9 @@ impl fmt::Debug for Body<'_> {
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { o, secret } = self;
-        // Create-only: version "1" exists for no object. Own-only: UID and the version known last.
-        let (uid, version) = match o.target.present() {
+        // Create-only: version "1" exists for no object. Own-only: UID and the version known last;
+        // those of a Secret of somebody else would let it be overwritten.
+        let (uid, version) = match o.own_target() {
             Some(target) => (Some(&target.uid), target.resource_version.to_string()),
             None => (None, "1".to_owned()),
         };

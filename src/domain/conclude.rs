@@ -33,7 +33,7 @@ pub struct Outcome {
 
 /// What follows.
 pub fn conclude(o: &Observation, decision: &Decision, step: &Step, now: Timestamp) -> Outcome {
-    let memory = learned(o, step, now);
+    let mut memory = learned(o, step, now);
     let secret = to_write(o, decision, step, &memory);
     let after = Observation {
         memory: if secret.is_some() { memory.clone().written() } else { memory.clone() },
@@ -48,7 +48,12 @@ pub fn conclude(o: &Observation, decision: &Decision, step: &Step, now: Timestam
     // What can't be read back is asked for at once, and told of then.
     let unread = matches!(step, Step::ReadBack(None));
     let untold = unread || young && status::tells_only_of_waiting(&facts);
-    let notices = notice::notices(&facts, o, step, &status);
+    let mut notices = notice::notices(&facts, o, step, &status);
+    if let Step::Attempted(attempt) = step {
+        memory.grant_notices = notice::of_grant(&facts, o, attempt);
+    } else if *decision == Decision::Write {
+        notices.extend(memory.grant_notices.iter().cloned());
+    }
     Outcome {
         next: next_look(&facts, step, &memory),
         status: (!untold).then_some(status),

@@ -41,12 +41,7 @@ pub fn notices(
 ) -> Vec<Notice> {
     let mut notices = warnings(facts, before, status);
     match step {
-        Step::Attempted(attempt) => {
-            if let Ok(grant) = &attempt.asked.result {
-                notices.extend(granted(before, attempt));
-                notices.extend(remarks(facts, attempt, grant));
-            }
-        }
+        Step::Attempted(attempt) => notices.extend(of_grant(facts, before, attempt)),
         Step::ReadBack(Some(_)) if changed_by_somebody_else(before) => {
             notices.push(normal(
                 "SecretDriftRepaired",
@@ -55,6 +50,14 @@ pub fn notices(
         }
         Step::Nothing | Step::Waiting(_) | Step::Refused(_) | Step::ReadBack(_) => {}
     }
+    notices
+}
+
+/// The events of a grant, if it is one; they are told once the token is written.
+pub fn of_grant(facts: &Facts<'_>, before: &Observation, attempt: &Attempt) -> Vec<Notice> {
+    let Ok(grant) = &attempt.asked.result else { return Vec::new() };
+    let mut notices = remarks(facts, attempt, grant);
+    notices.extend(granted(before, attempt));
     notices
 }
 

@@ -4,7 +4,7 @@
 //!
 //! **Invariant:** nothing that an endpoint wrote reaches an error, a message or `Debug` output: words
 //! come from closed lists. The one exception are the scopes of a grant, which are held to the
-//! grammar of RFC 6749 §3.3.
+//! grammar of RFC 6749 §3.3 and dropped where they repeat the token or the client secret.
 
 use std::{fmt, time::Duration};
 
@@ -49,6 +49,8 @@ pub struct TokenRequest {
     pub authorization: Option<Redacted<String>>,
     /// The form body.
     pub body: Redacted<String>,
+    /// The client secret as it is and as the header has it, to know an echo by.
+    pub sent: Vec<Redacted<String>>,
     /// The limit of the whole exchange, from the look-up of the name to the last byte.
     pub timeout: Duration,
 }
@@ -76,6 +78,8 @@ pub struct Answer {
     pub headers: AnswerHeaders,
     /// The body, at most [`MAX_BODY_BYTES`] and one byte.
     pub body: Redacted<Vec<u8>>,
+    /// [`TokenRequest::sent`]: what the answer must not be believed to say.
+    pub sent: Vec<Redacted<String>>,
 }
 
 /// The headers of an answer that matter: the content type and those of behaviour §4.
@@ -175,7 +179,8 @@ pub fn token_request(
             None
         }
     };
-    TokenRequest { url, authorization, body: form.finish(), timeout: spec.request_timeout() }
+    let sent = form::sent(client, authorization.as_ref());
+    TokenRequest { url, authorization, body: form.finish(), sent, timeout: spec.request_timeout() }
 }
 
 /// Reads one value of a client Secret. One trailing CR, LF or CRLF is dropped, since `echo` and

@@ -12,6 +12,7 @@ use crate::domain::address::AddressPolicy;
 use crate::domain::consent::ConsentPolicy;
 use crate::domain::crd::OAuthClientCredential;
 use crate::domain::fingerprint::{self, ReferenceVersion};
+use crate::domain::notice::Notice;
 use crate::domain::reason::Reason;
 use crate::domain::schedule::{Bucket, SchedulePolicy};
 use crate::domain::secret::{ManagedSecret, Record, TargetMetadata};
@@ -101,6 +102,8 @@ pub struct Remembered {
     pub retry: Option<Retry>,
     /// A token that is granted and not yet written.
     pub granted: Option<ManagedSecret>,
+    /// The events of that grant: they are told once the token is written.
+    pub grant_notices: Vec<Notice>,
     /// The write that was refused last, if the latest one was.
     pub refused_write: Option<RefusedWrite>,
     /// What stood in the way of the latest request before anything was sent.
@@ -220,6 +223,7 @@ impl Remembered {
         Self {
             record: record.or(self.record),
             granted: None,
+            grant_notices: Vec::new(),
             refused_write: None,
             unrepairable: None,
             ..self

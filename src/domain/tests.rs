@@ -36,6 +36,7 @@ struct Life {
     secret: &'static str,
     answer: Answer,
     same_token: bool,
+    refuses_writes: bool,
     requests: Vec<(Timestamp, Trigger)>,
     writes: usize,
     status_writes: usize,
@@ -77,6 +78,7 @@ impl Life {
             secret: "s1",
             answer: Ok(Lifetime::Known(Duration::from_secs(3600))),
             same_token: false,
+            refuses_writes: false,
             requests: Vec::new(),
             writes: 0,
             status_writes: 0,
@@ -154,6 +156,13 @@ impl Life {
 
     fn apply(&mut self, outcome: Outcome) -> Option<Timestamp> {
         self.o.memory = outcome.memory.clone();
+        if self.refuses_writes && outcome.secret.is_some() {
+            let reason = Reason::SecretWriteFailed;
+            let message = "as told".to_owned();
+            self.o.memory =
+                remember::after_refused_write(&self.o, reason, message, false, self.now);
+            return Some(self.now);
+        }
         if let Some(secret) = outcome.secret {
             self.writes += 1;
             self.o.target = Known::Present(written(&secret, self.writes as u64));
@@ -503,6 +512,36 @@ fn drift_is_repaired_from_the_token_and_a_lost_token_is_asked_for() {
     life.o.target = Known::Absent;
     life.run_for(Duration::from_secs(1));
     assert_eq!(life.requests.last().unwrap().1, Trigger::SecretMissing);
+}
+
+#[test]
+fn a_token_whose_write_is_refused_is_kept_and_told_of_once_it_is_written() {
+    let mut life = Life::new(&json!({}));
+    life.answer = Ok(Lifetime::Known(Duration::from_secs(120)));
+    life.refuses_writes = true;
+    life.run_for(Duration::from_secs(60));
+    assert!(life.is(status::READY, "False", Reason::SecretWriteFailed));
+    assert_eq!((life.requests.len(), life.writes, life.notices.len()), (1, 0, 0));
+    life.refuses_writes = false;
+    life.run_for(Duration::from_secs(4));
+    assert_eq!((life.requests.len(), life.writes), (1, 1));
+    assert_eq!(life.notices, ["ShortLivedToken", "TokenIssued"]);
+    life.run_for(HOUR);
+    assert_eq!(life.notices.len(), 2, "a routine rotation tells nothing");
+}
+
+#[test]
+fn a_token_that_is_lost_does_not_start_the_count_of_revisions_anew() {
+    let mut life = Life::new(&json!({}));
+    life.run_for(HOUR);
+    let held = life.o.record().unwrap().revision;
+    life.o.target = Known::Absent;
+    life.answer = Err(Reason::EndpointUnreachable);
+    life.run_for(Duration::from_secs(60));
+    assert!(life.o.credential.status.as_ref().unwrap().token.is_none());
+    life.answer = Ok(Lifetime::Known(HOUR));
+    life.run_for(HOUR / 6);
+    assert_eq!(life.o.record().unwrap().revision, held + 1);
 }
 
 #[test]

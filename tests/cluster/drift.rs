@@ -27,15 +27,8 @@ use crate::{Outcome, Suite};
 const HOUR: Duration = Duration::from_secs(3600);
 /// How long a repair takes by promise; a busy machine is given [`SOON`], four times as long.
 const PROMISED: Duration = Duration::from_secs(5);
-const ANNOTATIONS: [&str; 7] = [
-    OWNER_UID,
-    ISSUED_AT,
-    EXPIRES_AT,
-    REVISION,
-    REQUEST_FINGERPRINT,
-    INPUTS_VERSION,
-    TOKEN_KEY,
-];
+const ANNOTATIONS: [&str; 7] =
+    [OWNER_UID, ISSUED_AT, EXPIRES_AT, REVISION, REQUEST_FINGERPRINT, INPUTS_VERSION, TOKEN_KEY];
 
 pub fn tests(suite: &Suite) -> Vec<Trial> {
     vec![
@@ -87,7 +80,7 @@ impl Loss {
             }
             Self::TakenOver => {
                 let secret = json!({"apiVersion": "v1", "kind": "Secret",
-                    "metadata": {"name": name}, "stringData": {"token": "applied by hand"}});
+                    "metadata": {"name": name}, "data": {"token": "YXBwbGllZCBieSBoYW5k"}});
                 let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
                 kubectl(&apply, &secret.to_string()).await
             }
@@ -174,7 +167,8 @@ async fn wait_repaired(tenant: &Tenant, name: &str, expected: &Content, what: &s
 
 /// Each way to damage one thing of Secret `crm` but its token.
 fn damages() -> Vec<(String, Value)> {
-    let metadata = |kind: &str, name: &str, value: Value| json!({"metadata": {kind: {name: value}}});
+    let metadata =
+        |kind: &str, name: &str, value: Value| json!({"metadata": {kind: {name: value}}});
     let mut damages = Vec::new();
     for (kind, name) in [("labels", MANAGED_LABEL), ("labels", MANAGED_BY_LABEL)]
         .into_iter()
@@ -272,7 +266,10 @@ async fn lost_while_down(world: Arc<World>) -> Outcome {
     nothing_left["data"] = json!({EXPIRES_AT_KEY: null});
     tenant.merge_secret("erp", nothing_left).await?;
     let mark = tenant.mark().await?;
-    let stopped_at = Timestamp::now();
+    // Issue times are whole seconds: what counts as issued now is to differ from what was issued.
+    let stopped_at = Timestamp::now().as_second() + 1;
+    let what = "the clock to show another second";
+    wait_for(what, SOON, async || Timestamp::now().as_second() >= stopped_at).await?;
     world.start_operator().await?;
 
     let what = "annotations made of what the Secret holds";
@@ -288,7 +285,8 @@ async fn lost_while_down(world: Arc<World>) -> Outcome {
     ensure!(annotation(REQUEST_FINGERPRINT) == Some(""), "the fingerprint is not known");
     ensure!(annotation(INPUTS_VERSION) == Some(""), "the inputs are not known");
     let issued_at: Timestamp = annotation(ISSUED_AT).context("issued-at")?.parse()?;
-    ensure!(issued_at.as_second() >= stopped_at.as_second(), "it counts as issued now");
+    ensure!(issued_at.as_second() >= stopped_at, "it counts as issued now");
+    ensure!(issued_at.subsec_nanosecond() == 0, "in whole seconds");
     ensure!(tenant.token("crm").await? == token, "the token is the same");
     tenant.wait_ready("crm").await?;
     tenant.expect_events("crm", &["SecretDriftRepaired", "TokenIssued"]).await?;

@@ -7,19 +7,37 @@
 //! as an administrator; every wait is bounded and says what it waited for.
 
 #![allow(
+    clippy::indexing_slicing,
+    reason = "an index that is not there fails the test, as it should"
+)]
+#![allow(
     unreachable_pub,
     reason = "a test binary has no users; `pub` marks what other modules of it use"
 )]
 
+mod backoff;
+mod canary;
+mod deletion;
+mod drift;
+mod failures;
+mod figures;
+mod foreign;
+mod metrics;
+mod obstacles;
+mod outage;
+mod overload;
+mod refusals;
 mod restart;
 mod rivals;
 mod rotation;
 mod schema;
+mod shutdown;
 mod tenant;
 mod tools;
 mod triggers;
 mod witness;
 mod world;
+mod writes;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -53,9 +71,21 @@ fn main() -> ExitCode {
         rotation::tests(&suite),
         schema::tests(&suite),
         tools::tests(&suite),
+        metrics::tests(&suite),
+        canary::tests(&suite),
+        refusals::tests(&suite),
+        foreign::tests(&suite),
+        failures::tests(&suite),
+        backoff::tests(&suite),
         restart::tests(&suite),
         triggers::tests(&suite),
         rivals::tests(&suite),
+        drift::tests(&suite),
+        deletion::tests(&suite),
+        outage::tests(&suite),
+        shutdown::tests(&suite),
+        overload::tests(&suite),
+        writes::tests(&suite),
     ]
     .into_iter()
     .flatten()

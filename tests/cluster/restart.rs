@@ -12,6 +12,7 @@ use kube::api::ListParams;
 use libtest_mimic::Trial;
 use oauthcc_harness::authorization_server::Failure;
 use oauthcc_harness::wait::{holds_for, wait_for};
+use oauthcc_operator::domain::crd::RENEW_REQUESTED_AT;
 use serde_json::json;
 
 use crate::tenant::Tenant;
@@ -32,7 +33,8 @@ pub fn tests(suite: &Suite) -> Vec<Trial> {
     ]
 }
 
-/// Five fresh tokens, one suspended, one whose client may not have what it asks for, one throttled.
+/// Five fresh tokens, one of them asked for by hand, one suspended, one whose client may not have
+/// what it asks for, one throttled.
 async fn fresh(world: Arc<World>) -> Outcome {
     let tenant = Tenant::with_client_secret(&world, HOUR).await?;
     let throttled = Tenant::with_client_secret(&world, HOUR).await?;
@@ -47,6 +49,9 @@ async fn fresh(world: Arc<World>) -> Outcome {
     for number in 1..=5 {
         tenant.wait_ready(&format!("fresh-{number}")).await?;
     }
+    tenant.annotate("fresh-1", RENEW_REQUESTED_AT, "by hand").await?;
+    tenant.wait_revision("fresh-1", 2).await?;
+    tenant.expect_events("fresh-1", &["RenewRequested", "TokenIssued"]).await?;
     tenant.wait_ready("idle").await?;
     tenant.merge("idle", json!({"spec": {"suspend": true}})).await?;
     tenant.wait_ready("idle").await?;
@@ -60,7 +65,7 @@ async fn fresh(world: Arc<World>) -> Outcome {
     let before = versions(&[&tenant, &throttled]).await?;
     ensure!(before.len() == 8 + 6 + 2, "8 credentials, 6 managed and 2 client Secrets");
     let asked = (tenant.token_requests().await?, throttled.token_requests().await?);
-    ensure!(asked == (7, 1), "token requests {asked:?}");
+    ensure!(asked == (8, 1), "token requests {asked:?}");
     let mark = tenant.mark().await?;
     world.start_operator().await?;
     wait_for("a look at each credential", SOON, async || {

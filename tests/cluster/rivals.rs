@@ -17,6 +17,7 @@ use crate::world::{SOON, World};
 use crate::{Outcome, Suite};
 
 const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
 
 pub fn tests(suite: &Suite) -> Vec<Trial> {
     vec![
@@ -36,8 +37,22 @@ async fn owner(tenant: &Tenant) -> anyhow::Result<Option<String>> {
     Ok(secret.and_then(|secret| secret.annotations().get("oauthcc.dev/owner-uid").cloned()))
 }
 
+/// A garbage collector learns of a new kind within half a minute, and is quick from then on.
+async fn garbage_collector_knows_credentials(tenant: &Tenant) -> Outcome {
+    tenant.apply("probe", json!({})).await?;
+    tenant.wait_ready("probe").await?;
+    tenant.delete("probe").await?;
+    wait_for("the Secret of a deleted credential to be collected", MINUTE, async || {
+        let left = tenant.secrets().get_opt("probe").await?;
+        ensure!(left.is_none(), "it is still there");
+        Ok(())
+    })
+    .await
+}
+
 async fn older_keeps_it(world: Arc<World>) -> Outcome {
     let tenant = Tenant::with_client_secret(&world, HOUR).await?;
+    garbage_collector_knows_credentials(&tenant).await?;
     tenant.apply("older", target()).await?;
     tenant.wait_ready("older").await?;
     tenant.expect_events("older", &["TokenIssued"]).await?;
@@ -51,7 +66,7 @@ async fn older_keeps_it(world: Arc<World>) -> Outcome {
     tenant.wait_condition("younger", "Reconciling", "True", "Retrying").await?;
     tenant.expect_events("younger", &["SecretNotOwned"]).await?;
     holds_for("the older one keeps the Secret", Duration::from_secs(2), async || {
-        ensure!(tenant.token_requests().await? == 1, "the younger one asked");
+        ensure!(tenant.token_requests().await? == 2, "the younger one asked");
         ensure!(owner(&tenant).await? == older, "the Secret has another owner");
         Ok(())
     })
@@ -68,7 +83,7 @@ async fn older_keeps_it(world: Arc<World>) -> Outcome {
     ensure!(taken.uid() != before.uid(), "the first Secret was collected and another one created");
     let revision = taken.annotations().get("oauthcc.dev/revision").cloned();
     ensure!(revision.as_deref() == Some("1"), "revision {revision:?}");
-    ensure!(tenant.token_requests().await? == 2, "one request of each");
+    ensure!(tenant.token_requests().await? == 3, "one request of each, and of the probe");
     // The Secret of the deleted credential was foreign for a moment, which is not worth an event.
     tenant.expect_events("younger", &["SecretNotOwned", "TokenIssued"]).await
 }

@@ -94,7 +94,7 @@ fn rules() -> Vec<Example> {
     ]
 }
 
-/// The limits of OpenAPI, for which the API server has its own words.
+/// The limits of the schema itself, for which the API server has its own words.
 fn limits() -> Vec<Example> {
     let mut all = vec![
         limit("", "required spec", json!({}), Value::Null, "spec: Required value"),
@@ -360,7 +360,7 @@ async fn untouched(world: Arc<World>) -> Outcome {
     let expected = json!({"observedGeneration": -1});
     // A status that comes along is not taken: it would claim what nobody has seen.
     let mut claimed = credential(&json!({}));
-    claimed["status"] = json!({"observedGeneration": 1});
+    merge(&mut claimed, json!({"status": {"observedGeneration": 1}}));
     for object in [credential(&json!({})), claimed] {
         let created = dry_run(&tenant, &object).await?;
         let created = created.map_err(anyhow::Error::msg)?;
@@ -380,7 +380,8 @@ async fn nulls(world: Arc<World>) -> Outcome {
     let params = PatchParams { dry_run: true, ..PatchParams::apply("kubectl") };
     for field in ["clientID", "clientAuthentication", "audience", "request", "target"] {
         let mut object = credential(&json!({}));
-        object["spec"][field] = Value::Null;
+        let spec = object.get_mut("spec").and_then(Value::as_object_mut).context("a spec")?;
+        spec.insert(field.to_owned(), Value::Null);
         let created = dry_run(&tenant, &object).await?.map_err(anyhow::Error::msg)?;
         let stored = created.data.get("spec").and_then(|spec| spec.get(field));
         ensure!(stored.is_none(), "{field} is stored as {stored:?}");

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -15,13 +15,20 @@ use kube::{Api, ResourceExt};
 use oauthcc_harness::audit::Mark;
 use oauthcc_harness::authorization_server::Client;
 use oauthcc_harness::wait::wait_for;
-use oauthcc_operator::domain::crd::{ALLOWED_TOKEN_HOSTS, OAuthClientCredential};
+use oauthcc_operator::domain::crd::{
+    ALLOWED_TOKEN_HOSTS, OAuthClientCredential, OAuthClientCredentialStatus,
+};
 use serde_json::{Value, json};
 
 use crate::world::{SOON, World};
 
 /// The name of the client Secret of each tenant.
 pub const CLIENT_SECRET: &str = "client";
+
+/// The conditions of a credential with a valid token and nothing to complain of, as
+/// [`Tenant::wait_conditions`] writes them.
+pub const ALL_GOOD: &str = "Ready=True/TokenValid ResolvedRefs=True/ResolvedRefs \
+    RequestSucceeded=True/RequestSucceeded SecretSynced=True/SecretSynced";
 
 /// A namespace and its client.
 pub struct Tenant {
@@ -172,6 +179,47 @@ impl Tenant {
         self.wait_condition(name, "Ready", "True", "TokenValid").await.map(drop)
     }
 
+    /// The status as it is.
+    pub async fn status(&self, name: &str) -> anyhow::Result<OAuthClientCredentialStatus> {
+        Ok(self.get(name).await?.status.unwrap_or_default())
+    }
+
+    /// Waits until the conditions are exactly these, for the present generation and in this order,
+    /// each written `Type=Status/Reason`; returns the status that has them.
+    pub async fn wait_conditions(
+        &self,
+        name: &str,
+        expected: &str,
+    ) -> anyhow::Result<OAuthClientCredentialStatus> {
+        let what = format!("{}/{name} to be {expected}", self.namespace);
+        wait_for(&what, Duration::from_secs(60), async || {
+            let credential = self.get(name).await?;
+            let generation = credential.metadata.generation;
+            let status = credential.status.unwrap_or_default();
+            let stale = status.conditions.iter().any(|told| told.observed_generation != generation);
+            let written =
+                |told: &Condition| format!("{}={}/{}", told.type_, told.status, told.reason);
+            let found = status.conditions.iter().map(written).collect::<Vec<_>>().join(" ");
+            ensure!(!stale && status.observed_generation == generation, "not of this generation");
+            ensure!(found == expected, "{}", serde_json::to_string(&status)?);
+            Ok(status)
+        })
+        .await
+    }
+
+    /// Does something of which the operator is told, and waits until it has looked at a credential
+    /// since.
+    pub async fn until_looked_at(
+        &self,
+        name: &str,
+        edit: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
+        let before = self.world.looks(&self.namespace, name);
+        edit.await?;
+        let what = format!("the operator to look at {}/{name}", self.namespace);
+        wait_for(&what, SOON, async || self.world.looks(&self.namespace, name) > before).await
+    }
+
     /// The token in a managed Secret.
     pub async fn token(&self, secret: &str) -> anyhow::Result<String> {
         let secret = self.secrets().get(secret).await?;
@@ -202,6 +250,17 @@ impl Tenant {
         wait_for(&what, SOON, async || {
             let made = self.token_requests().await.map_err(|error| error.to_string())?;
             if made == expected { Ok(()) } else { Err(format!("{made} were made")) }
+        })
+        .await
+    }
+
+    /// Waits until the authorization server holds an answer back.
+    pub async fn wait_held(&self) -> anyhow::Result<()> {
+        let what = format!("an answer to {} to be held back", self.client_id);
+        wait_for(&what, SOON, async || {
+            let held = self.world.server.held(&self.client_id).await?;
+            ensure!(held == 1, "{held} are");
+            Ok(())
         })
         .await
     }

@@ -31,6 +31,7 @@ pub fn tests(suite: &Suite) -> Vec<Trial> {
         suite.shared("kubectl_explains_every_field", explains),
         suite.shared("kubectl_applies_every_sample_and_every_block_of_the_docs", applies_the_docs),
         suite.shared("the_operator_has_the_rights_of_the_chart_and_no_others", rights),
+        suite.shared("who_may_edit_a_namespace_may_edit_its_credentials", people),
         suite.shared("the_status_is_a_subresource_of_its_own", status_is_its_own),
         suite.shared("the_manifests_apply_again_without_a_change", applies_again),
     ]
@@ -286,6 +287,39 @@ async fn may(
     Ok(rights)
 }
 
+async fn people(world: Arc<World>) -> Outcome {
+    let namespace = world.plane.namespace("people").await?;
+    for role in ["view", "edit", "admin"] {
+        let (user, clusterrole) = (format!("--user={role}er"), format!("--clusterrole={role}"));
+        let bind = ["create", "rolebinding", role, &clusterrole, &user, "-n", &namespace];
+        world.plane.kubectl(&bind).await?;
+        let user = format!("--as={role}er");
+        for (verb, object, allowed) in [
+            ("get", "occ", true),
+            ("watch", "occ", true),
+            ("create", "occ", role != "view"),
+            ("patch", "occ", role != "view"),
+            ("delete", "occ", role != "view"),
+            ("patch", "occ/status", false),
+            ("update", "occ/status", false),
+        ] {
+            let (object, part) = object.split_once('/').unwrap_or((object, ""));
+            let part = format!("--subresource={part}");
+            let asked = ["auth", "can-i", verb, object, &part, &user, "-n", &namespace];
+            // A new binding, and the roles that the aggregation has just filled, take a moment.
+            let what = format!("{role} to be told whether it may {verb} {object} {part}");
+            wait_for(&what, SOON, async || {
+                let answer = world.plane.kubectl_output(&asked, "").await?;
+                let yes = answer.stdout == b"yes\n";
+                ensure!(yes == allowed, "{}", String::from_utf8_lossy(&answer.stdout));
+                anyhow::Ok(())
+            })
+            .await?;
+        }
+    }
+    Ok(())
+}
+
 async fn status_is_its_own(world: Arc<World>) -> Outcome {
     let tenant = Tenant::new(&world, HOUR).await?;
     tenant.apply("crm", json!({"suspend": true})).await?;
@@ -326,6 +360,12 @@ async fn applies_again(world: Arc<World>) -> Outcome {
         bail!("the definition was not applied by a plain kubectl apply: {annotations:?}");
     };
     ensure!(kept.len() < MOST_ANNOTATION_BYTES, "the definition has {} bytes", kept.len());
+    // The way that README.md names to remove the operator and keep the credentials.
+    let keep = ["delete", "-f", &manifest, "-l", "app.kubernetes.io/component!=crd"];
+    let deleted = [&keep[..], &["--dry-run=server", "-o", "name"]].concat();
+    let deleted = world.plane.kubectl(&deleted).await?;
+    ensure!(deleted.contains("deployment.apps/oauthcc-operator"), "{deleted}");
+    ensure!(!deleted.contains("customresourcedefinition"), "{deleted}");
     let settled = crd.status.and_then(|status| status.conditions).unwrap_or_default();
     let bad = settled.iter().find(|condition| condition.type_ == "NonStructuralSchema");
     ensure!(bad.is_none(), "{bad:?}");

@@ -98,6 +98,12 @@ impl World {
         self.operator_output().lines().filter(|told| told.contains(&line)).count()
     }
 
+    /// The operator's process id, while one runs.
+    pub fn operator_pid(&self) -> Option<u32> {
+        let operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
+        operator.as_ref().map(Operator::pid)
+    }
+
     /// The base URL of probes and metrics.
     pub fn operator_address(&self) -> String {
         let operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);

@@ -44,6 +44,16 @@ pub(super) fn basic(client: &ClientCredentials) -> Redacted<String> {
     Redacted::new(header)
 }
 
+/// The client secret as it is, and inside of the Basic header.
+pub(super) fn sent(
+    client: &ClientCredentials,
+    authorization: Option<&Redacted<String>>,
+) -> Vec<Redacted<String>> {
+    let header = authorization.and_then(|header| header.expose().strip_prefix("Basic "));
+    let header = header.map(|pair| Redacted::new(pair.to_owned()));
+    [client.secret.clone()].into_iter().chain(header).collect()
+}
+
 /// Whether encoding changed the ID or the secret: exactly then the pair has a `%`.
 pub(super) fn encoding_changed(authorization: &Redacted<String>) -> bool {
     let pair = authorization.expose().strip_prefix("Basic ").map(|pair| STANDARD.decode(pair));

@@ -11,6 +11,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -30,8 +31,8 @@ const YEAR_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
 const MAX_SCOPES: usize = 256;
 /// As long a scope as `status.token.scopes` takes.
 const MAX_SCOPE_BYTES: usize = 512;
-/// A scope that holds a token of this length is an echo, a shorter one may be chance.
-const ECHO_BYTES: usize = 16;
+/// Scopes that hold a secret value of this length are an echo, those with a shorter one may be chance.
+const ECHO_BYTES: usize = 8;
 
 /// Base64url as JWTs have it (RFC 7515 §2), and as some issuers pad it.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
@@ -69,10 +70,10 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Grant, RequestErro
         let hint = "only Bearer tokens can be used by whoever reads the Secret";
         return Err(failure::in_success(answer, Reason::UnsupportedTokenType, hint));
     }
-    Ok(granted(token, &members))
+    Ok(granted(token, &members, &answer.sent))
 }
 
-fn granted(token: Redacted<String>, members: &Members) -> Grant {
+fn granted(token: Redacted<String>, members: &Members, sent: &[Redacted<String>]) -> Grant {
     let refresh_in = match lifetime(members.refresh_in.as_ref()) {
         Lifetime::Known(span) => Some(span),
         Lifetime::Spent | Lifetime::Unknown => None,
@@ -81,7 +82,7 @@ fn granted(token: Redacted<String>, members: &Members) -> Grant {
         token_type: String::from("Bearer"),
         lifetime: lifetime(members.expires_in.as_ref()),
         jwt_expiry: jwt_expiry(token.expose()),
-        scopes: scopes(members.scope.as_ref(), token.expose()),
+        scopes: scopes(members.scope.as_ref(), sent.iter().chain([&token])),
         refresh_in,
         token,
     }
@@ -138,8 +139,12 @@ pub(super) fn decimal(text: &str) -> Option<f64> {
 }
 
 /// Separated by spaces (RFC 6749 §3.3), by commas (GitHub), or an array. What is outside the
-/// grammar of a scope is dropped, since the scopes are shown in status.
-fn scopes(value: Option<&Value>, token: &str) -> Option<Vec<String>> {
+/// grammar of a scope is dropped, and scopes that repeat a secret value are as good as none, since
+/// the scopes are shown in status.
+fn scopes<'a>(
+    value: Option<&Value>,
+    secrets: impl Iterator<Item = &'a Redacted<String>>,
+) -> Option<Vec<String>> {
     let words: Vec<&str> = match value {
         Some(Value::String(text)) if text.trim().contains(char::is_whitespace) => {
             text.split_whitespace().map(|word| word.trim_end_matches(',')).collect()
@@ -150,11 +155,16 @@ fn scopes(value: Option<&Value>, token: &str) -> Option<Vec<String>> {
             return None;
         }
     };
+    let whole = value.and_then(Value::as_str).map_or_else(|| words.join(" "), str::to_owned);
+    let whole = Zeroizing::new(whole);
+    let decoded = Zeroizing::new(percent_decode_str(&whole).decode_utf8_lossy().into_owned());
+    let echoes = |secret: &str| whole.contains(secret) || decoded.contains(secret);
+    if secrets.map(Redacted::expose).any(|secret| secret.len() >= ECHO_BYTES && echoes(secret)) {
+        return None;
+    }
     let mut scopes: Vec<String> = Vec::new();
     for word in words {
-        let echo = token.len() >= ECHO_BYTES && word.contains(token);
-        if is_scope(word) && !echo && scopes.len() < MAX_SCOPES && !scopes.iter().any(|s| s == word)
-        {
+        if is_scope(word) && scopes.len() < MAX_SCOPES && !scopes.iter().any(|s| s == word) {
             scopes.push(word.to_owned());
         }
     }

@@ -14,6 +14,7 @@ use crate::domain::{
 };
 
 const NOW: &str = "2026-03-01T12:00:00Z";
+const CLIENT_SECRET: &str = "s3cr3t /of+me";
 
 fn now() -> Timestamp {
     NOW.parse().unwrap()
@@ -41,7 +42,8 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         of_name.map(|(_, value)| (*value).to_owned()).collect()
     };
     let body = Redacted::new(body.to_vec());
-    Answer { status, headers: AnswerHeaders::read(lines), body }
+    let sent = request(&spec(None), "me", CLIENT_SECRET).sent;
+    Answer { status, headers: AnswerHeaders::read(lines), body, sent }
 }
 
 fn granted(content_type: &str, body: &str) -> Grant {

@@ -4,6 +4,7 @@
 //! **Invariant:** loopback only; nothing survives the handle.
 
 use std::{
+    io::{ErrorKind, Read},
     net::Ipv4Addr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -41,6 +42,11 @@ impl SilentHost {
     pub fn connections(&self) -> usize {
         self.0.seen().connections
     }
+
+    /// How many connections were open at the same time at most.
+    pub fn most_at_once(&self) -> usize {
+        self.0.seen().most_at_once
+    }
 }
 
 /// Records each request and gives one fixed answer without TLS, then closes the connection.
@@ -72,6 +78,7 @@ impl CountingHost {
 #[derive(Debug, Clone, Default)]
 struct Seen {
     connections: usize,
+    most_at_once: usize,
     requests: Vec<Vec<u8>>,
 }
 
@@ -113,12 +120,28 @@ async fn accept(listener: TcpListener, answer: Option<String>, seen: Arc<Mutex<S
     let mut answering = JoinSet::new();
     let mut silent = Vec::new();
     while let Ok((stream, _)) = listener.accept().await {
-        seen.lock().unwrap_or_else(PoisonError::into_inner).connections += 1;
-        match answer.clone() {
-            Some(answer) => {
-                answering.spawn(respond(stream, answer, Arc::clone(&seen)));
-            }
-            None => silent.push(stream),
+        if let Some(answer) = answer.clone() {
+            seen.lock().unwrap_or_else(PoisonError::into_inner).connections += 1;
+            answering.spawn(respond(stream, answer, Arc::clone(&seen)));
+            continue;
+        }
+        silent.retain_mut(is_open);
+        silent.extend(stream.into_std());
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.connections += 1;
+        seen.most_at_once = seen.most_at_once.max(silent.len());
+    }
+}
+
+/// Asks the kernel, so that a connection that was closed before another one was opened never counts
+/// beside it. What came in is read and forgotten: the end comes after it.
+fn is_open(stream: &mut std::net::TcpStream) -> bool {
+    let mut bytes = [0; 4096];
+    loop {
+        match stream.read(&mut bytes) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == ErrorKind::WouldBlock,
         }
     }
 }

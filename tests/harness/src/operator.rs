@@ -118,6 +118,11 @@ impl Operator {
         self.port.address()
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Everything it wrote so far, both outputs.
     pub fn output(&self) -> String {
         self.process.log_text()

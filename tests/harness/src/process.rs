@@ -41,6 +41,11 @@ impl Process {
         Ok(Self { name: name.to_owned(), child: Mutex::new(child), log: log.to_owned() })
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child().id()
+    }
+
     /// The exit status, once it has ended.
     pub(crate) fn exit_status(&self) -> Option<ExitStatus> {
         self.child().try_wait().ok().flatten()

@@ -224,8 +224,6 @@ fn the_scopes_are_those_that_were_granted() {
         (r#","scope":"b a b""#, &["b", "a"]),
         (r#","scope":"https://graph.example/.default""#, &["https://graph.example/.default"]),
         (r#","scope":["a b","c\u0000","d\"","e\\","ü","ok"]"#, &["ok"]),
-        // An endpoint that echoes the token must not put it into status.
-        (r#","scope":"0123456789abcdef x0123456789abcdefy a""#, &["a"]),
     ] {
         check(member, Some(scopes));
     }
@@ -235,6 +233,27 @@ fn the_scopes_are_those_that_were_granted() {
         &format!(r#"{{"access_token":"t","scope":"{} {}"}}"#, "x".repeat(513), many.join(" ")),
     );
     assert_eq!(grant.scopes.unwrap(), many[..256]);
+}
+
+/// They are shown in status, and an endpoint may echo what it was sent or what it gives.
+#[test]
+fn scopes_that_repeat_a_secret_value_are_not_believed() {
+    let header = "bWU6czNjcjN0JTIwJTJGb2YlMkJtZQ=="; // me:s3cr3t%20%2Fof%2Bme
+    for scope in [
+        r#""0123456789abcdef x""#,
+        r#""a x0123456789abcdefy""#,
+        r#"["a", "0123456789abcdef"]"#,
+        r#""a s3cr3t /of+me""#,
+        r#"["s3cr3t", "/of+me"]"#,
+        r#""s3cr3t%20%2Fof%2Bme,a""#,
+        r#""%733cr3t%20/of%2bme""#,
+        &format!(r#""Basic {header}""#),
+    ] {
+        let body = format!(r#"{{"access_token":"0123456789abcdef","scope":{scope}}}"#);
+        assert_eq!(granted(JSON, &body).scopes, None, "{scope}");
+    }
+    let by_chance = granted(JSON, r#"{"access_token":"orders","scope":"orders.read"}"#);
+    assert_eq!(by_chance.scopes.unwrap(), ["orders.read"]);
 }
 
 #[test]
