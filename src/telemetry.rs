@@ -69,6 +69,14 @@ pub fn init_logs(json: bool, filter: &str) -> Result<(), LogError> {
     subscriber.try_init().map_err(|source| LogError::Twice { source })
 }
 
+/// Logs where a panic happened and not what it said: the text of a library may quote a value.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "a bug: the process panicked here");
+    }));
+}
+
 /// The log as it is written to `writer`.
 fn lines<W>(json: bool, asked: Targets, writer: W) -> impl Subscriber + Send + Sync
 where

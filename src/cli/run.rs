@@ -33,8 +33,9 @@ use crate::serve::{self, Heartbeat, Probes, Readiness};
 use crate::settings::Settings;
 use crate::telemetry::{self, Metrics};
 
-/// How long requests in flight at SIGTERM may take to end; the process is gone within 10 s.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(9);
+/// How long requests in flight at SIGTERM may take to end; the process is gone within 10 s, the
+/// second that open connections to the probes are given included.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(8);
 /// How often the wall clock is compared with the monotonic one, and the heart beats.
 const TICK: Duration = Duration::from_secs(5);
 /// A jump of the wall clock that wakes every credential.
@@ -47,6 +48,7 @@ const CLOCK_JUMP: Duration = Duration::from_secs(5);
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let json = settings.log_format.is_json(std::io::stderr().is_terminal());
     telemetry::init_logs(json, &settings.log_level)?;
+    telemetry::log_panics();
     let listener = serve::bind(&settings.bind_addresses).await?;
     let stop = stop_on_signals()?;
     let client = client().await?;

@@ -13,7 +13,7 @@ use crate::domain::decide::Trigger;
 use crate::domain::fingerprint::{self, SecretValues};
 use crate::domain::oauth::{Asked, Grant, Lifetime, RequestError};
 use crate::domain::observation::{Observation, Refusal, RefusedWrite, Remembered, Retry};
-use crate::domain::reason::Reason;
+use crate::domain::reason::{Class, Reason};
 use crate::domain::redacted::Redacted;
 use crate::domain::schedule::{self, Bucket, FailedAttempt};
 use crate::domain::secret::{ManagedSecret, Record};
@@ -79,7 +79,13 @@ fn seeded_retry(o: &Observation) -> Option<Retry> {
     let condition = status::previous(o, REQUEST_SUCCEEDED).filter(|c| c.status == "False")?;
     let reason = Reason::parse(&condition.reason)?;
     let inputs_version = status.last_failure_inputs.clone()?;
-    if o.inputs_version().as_ref() != Some(&inputs_version) {
+    // Where a reference is gone, the generation tells whether it was for this spec: the failure still
+    // stands, and what the reference holds when it is back is compared.
+    let same = match o.inputs_version() {
+        Some(now) => now == inputs_version,
+        None => status.observed_generation == Some(o.generation()),
+    };
+    if !same {
         return None;
     }
     let failed_attempts = u32::try_from(status.failed_attempts?).ok().filter(|n| *n > 0)?;
@@ -206,7 +212,8 @@ fn after_failure(
     now: Timestamp,
 ) -> Retry {
     let before = o.retry();
-    let same_class = before.filter(|retry| retry.reason.class() == error.reason.class());
+    let class = error.reason.class();
+    let same_class = before.filter(|retry| retry.reason.class() == class && !begins_anew(o, class));
     let secret_changed = o.client_secret.present().and_then(|seen| seen.data_changed_at);
     let failed = FailedAttempt {
         reason: error.reason,
@@ -230,6 +237,15 @@ fn after_failure(
         request_digest: o.request_digest(),
         terminal: schedule::is_terminal(&failed, now),
     }
+}
+
+/// Whether somebody has asked to try again, having put right what time does not.
+fn begins_anew(o: &Observation, class: Class) -> bool {
+    let helped = match class {
+        Class::Credentials | Class::Permission | Class::Configuration | Class::Contract => true,
+        Class::Throttled | Class::Transient | Class::Trust | Class::Local => false,
+    };
+    helped && o.open_renew_request().is_some()
 }
 
 fn after_grant(

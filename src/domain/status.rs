@@ -231,8 +231,7 @@ fn request_succeeded(facts: &Facts<'_>) -> Verdict {
     as_it_stood(o, REQUEST_SUCCEEDED)
 }
 
-/// The condition as it was written last, where it was True or tells of a failure that nothing has
-/// answered since; else Unknown.
+/// The condition as it was written last, where it was True; else Unknown.
 fn as_it_stood(o: &Observation, kind: &str) -> Verdict {
     let before = previous(o, kind).filter(|condition| condition.status == "True");
     match before.and_then(|condition| Some((condition, Reason::parse(&condition.reason)?))) {

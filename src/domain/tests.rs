@@ -391,6 +391,39 @@ fn a_renew_request_counts_once_and_the_first_grant_handles_one_that_was_there() 
 }
 
 #[test]
+fn a_renew_request_lifts_and_resets_the_back_off_of_a_terminal_error() {
+    let mut life = Life::new(&json!({}));
+    life.answer = Err(Reason::InvalidScope);
+    life.run_for(Duration::from_secs(70));
+    assert_eq!(life.requests.len(), 2);
+    let annotation = [(crd::RENEW_REQUESTED_AT.to_owned(), "now".to_owned())];
+    life.edit(|credential| credential.metadata.annotations = Some(annotation.into()));
+    life.run_for(Duration::from_secs(59));
+    assert_eq!(life.requests.len(), 3);
+    life.run_for(Duration::from_secs(2));
+    assert_eq!(life.requests.len(), 4);
+    assert_eq!(life.o.credential.status.as_ref().unwrap().failed_attempts, Some(4));
+}
+
+#[test]
+fn a_failure_still_stands_after_a_restart_without_the_client_secret() {
+    let mut life = Life::new(&json!({}));
+    life.answer = Err(Reason::InvalidClient);
+    life.run_for(Duration::from_secs(1));
+    life.o.client_secret = Known::Absent;
+    life.run_for(Duration::from_secs(1));
+    assert!(life.is(status::READY, "False", Reason::CredentialsNotFound));
+    let writes = life.status_writes;
+    life.restart();
+    life.run_for(HOUR);
+    assert_eq!((life.requests.len(), life.status_writes), (1, writes));
+    assert!(life.is(status::REQUEST_SUCCEEDED, "False", Reason::InvalidClient));
+    life.o.client_secret = Known::Present(client(2));
+    life.run_for(Duration::from_secs(1));
+    assert_eq!(life.requests.len(), 2);
+}
+
+#[test]
 fn nothing_asks_faster_than_the_bucket_allows() {
     let mut life = Life::new(&json!({}));
     for n in 0..100 {

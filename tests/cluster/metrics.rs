@@ -69,7 +69,6 @@ async fn formats(world: Arc<World>) -> Outcome {
     let host = format!("host=\"{}\"", world.server.host());
     for name in ["oauthcc_token_requests", "oauthcc_token_request_duration_seconds"] {
         let series = &open.get(name).with_context(|| format!("no {name}"))?.series;
-        ensure!(series.iter().all(|series| series.contains("host=\"localhost:")), "{series:?}");
         ensure!(series.iter().any(|series| series.contains(&host)), "{series:?}");
     }
     Ok(())
