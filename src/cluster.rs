@@ -9,6 +9,7 @@ pub mod index;
 pub mod memory;
 pub mod observe;
 pub mod prepare;
+pub mod refused;
 pub mod watch;
 
 use std::sync::Arc;

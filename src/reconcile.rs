@@ -57,6 +57,8 @@ pub enum Error {
     Apply {
         /// Which write.
         source: ApplyError,
+        /// When the credential must be looked at whatever becomes of that write.
+        next: Option<Timestamp>,
     },
     /// A bug: the look ended in a panic, which must not stop the others.
     #[error("a bug ended the look at this credential: please report it")]
@@ -86,7 +88,7 @@ pub async fn reconcile(
     ctx: Arc<Context>,
 ) -> Result<Action, Error> {
     let started = Instant::now();
-    let looked = AssertUnwindSafe(look(&ctx, &credential)).catch_unwind().await;
+    let looked = AssertUnwindSafe(Box::pin(look(&ctx, &credential))).catch_unwind().await;
     let result = looked.unwrap_or(Err(Error::Panicked));
     let outcome = match &result {
         Ok(Some(_)) => ReconcileResult::RequeueAfter,
@@ -192,9 +194,10 @@ async fn ask(
     }
     let waiting = Step::Waiting(since);
     let outcome = conclude(o, &Decision::Request(trigger), &waiting, now());
-    // A status that could not be written now follows with the answer.
-    drop(write(ctx, o, outcome).await);
-    Ok(answer.await)
+    // Both at once: an answer that nobody polls would be lost to its own timeout while the API server
+    // is slow. A status that could not be written now follows with the answer.
+    let (asked, _told) = tokio::join!(answer, write(ctx, o, outcome));
+    Ok(asked)
 }
 
 /// Whether the secret values are still the ones that were used.
@@ -247,8 +250,9 @@ fn withdraw(ctx: &Context, o: &Observation) {
 }
 
 async fn write(ctx: &Context, o: &Observation, outcome: Outcome) -> Result<Applied, Error> {
+    let next = outcome.next;
     let applied = apply(&ctx.cluster, o, outcome, now()).await;
-    applied.map_err(|source| Error::Apply { source })
+    applied.map_err(|source| Error::Apply { source, next })
 }
 
 /// The counters, and one line.
@@ -294,13 +298,17 @@ pub fn error_policy(
     ctx: Arc<Context>,
 ) -> Action {
     let uid = credential.metadata.uid.as_deref().unwrap_or_default();
+    let retry = || schedule::api_retry_in(ctx.cluster.memory.api_failed(uid));
     match error {
-        Error::Apply { source: ApplyError::CrdOlder { .. } } => Action::await_change(),
-        Error::Apply { source: ApplyError::WriteStatus { .. } }
-        | Error::Prepare { .. }
-        | Error::Panicked => {
-            Action::requeue(schedule::api_retry_in(ctx.cluster.memory.api_failed(uid)))
+        // Tokens are renewed all the same: only the report waits for the newer CRD.
+        Error::Apply { source: ApplyError::CrdOlder { .. }, next } => {
+            next.map_or_else(Action::await_change, |at| Action::requeue(from_now(at)))
         }
+        Error::Apply { source: ApplyError::WriteStatus { .. }, next } => {
+            let due = next.map_or(Duration::MAX, from_now);
+            Action::requeue(retry().min(due))
+        }
+        Error::Prepare { .. } | Error::Panicked => Action::requeue(retry()),
     }
 }
 

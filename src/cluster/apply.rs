@@ -16,13 +16,13 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use super::call::code;
+use super::refused::{RefusedSecret, contended, not_ours, refused};
 use super::{Cluster, namespace};
 use crate::domain::conclude::Outcome;
 use crate::domain::crd::{FIELD_MANAGER, OAuthClientCredential, OAuthClientCredentialStatus};
 use crate::domain::notice::Notice;
 use crate::domain::observation::{Known, Observation, Remembered};
 use crate::domain::reason::Reason;
-use crate::domain::remember;
 use crate::domain::secret::{self, ManagedSecret, TargetMetadata, resource_version};
 
 /// What became of an outcome.
@@ -85,26 +85,29 @@ pub async fn apply(
     cluster.memory.remember(o.uid(), memory.clone());
     let secret_written = secret.is_some();
     if let Some(secret) = secret {
-        match write_secret(cluster, o, &secret).await {
+        let seen = Observation { memory: memory.clone(), ..o.clone() };
+        match write_secret(cluster, &seen, &secret).await {
             Ok(()) => {
                 memory = memory.written();
                 cluster.memory.remember(o.uid(), memory.clone());
             }
             Err(refused) => {
-                let seen = Observation { memory, ..o.clone() };
                 let memory = refused.remembered(cluster, &seen, now);
                 cluster.memory.remember(o.uid(), memory);
                 return Ok(Applied::SecretRefused(refused.reason));
             }
         }
     }
-    if let Some(status) = status.filter(|status| o.credential.status.as_ref() != Some(status)) {
-        write_status(cluster, o, status).await?;
-    }
+    let reported = match status.filter(|status| o.credential.status.as_ref() != Some(status)) {
+        Some(status) => write_status(cluster, o, status).await,
+        None => Ok(()),
+    };
+    // Told even where the status could not be written: the events of a grant are not made again.
     for notice in notices {
         publish(cluster, o, notice).await;
     }
     cluster.memory.remember(o.uid(), Remembered { foreign: told, ..memory });
+    reported?;
     Ok(Applied::Done { secret_written })
 }
 
@@ -129,27 +132,6 @@ pub async fn dry_run(cluster: &Cluster, o: &Observation) -> Result<(), RefusedSe
     };
     let params = PatchParams::apply(FIELD_MANAGER).force().dry_run();
     patch(cluster, o, &placeholder, &params).await.map(drop).map_err(|error| refused(o, &error))
-}
-
-/// Why a write of the managed Secret was refused.
-#[derive(Debug)]
-pub struct RefusedSecret {
-    /// The condition's reason.
-    pub reason: Reason,
-    message: String,
-    /// Nothing more until the generation of the credential changes.
-    is_final: bool,
-    conflict: bool,
-}
-
-impl RefusedSecret {
-    /// The memory with this refusal in it; the target as it is known by now counts.
-    pub fn remembered(&self, cluster: &Cluster, o: &Observation, now: Timestamp) -> Remembered {
-        let target = cluster.index.target(&target_name(o));
-        let seen = Observation { target, ..o.clone() };
-        let message = self.message.clone();
-        remember::after_refused_write(&seen, self.reason, message, self.is_final, now)
-    }
 }
 
 /// The write with its preconditions, and the rule for a conflict: look once, and write once more
@@ -181,12 +163,23 @@ async fn write_secret(
         {
             return Ok(()); // A newer token is there: ours is dropped.
         }
+        // A repair writes back what it read: bytes that somebody changed since must not become ours.
+        Known::Present(target) if o.memory.granted.is_none() && !holds_the_token(o, target) => {
+            return Err(contended(o));
+        }
         Known::Present(_) | Known::Absent | Known::Untold => {}
     }
     patch(cluster, &seen, secret, &params).await.map_err(|error| {
         let again = refused(o, &error);
         if again.conflict { contended(o) } else { again }
     })
+}
+
+/// Whether the token is still the one that we wrote.
+fn holds_the_token(o: &Observation, target: &TargetMetadata) -> bool {
+    let record = o.record();
+    let key = record.as_ref().map_or_else(|| o.credential.spec.token_key(), |r| &r.token_key);
+    target.holds_our(key)
 }
 
 async fn look_at_target(cluster: &Cluster, o: &Observation) -> Result<Observation, kube::Error> {
@@ -320,68 +313,6 @@ async fn publish(cluster: &Cluster, o: &Observation, notice: Notice) {
     drop(written);
 }
 
-fn target_name(o: &Observation) -> (String, String) {
+pub(super) fn target_name(o: &Observation) -> (String, String) {
     (namespace(o).to_owned(), o.credential.target_name().to_owned())
-}
-
-fn not_ours(o: &Observation) -> RefusedSecret {
-    let name = o.credential.target_name();
-    let message = format!("Secret {name} was created by somebody else meanwhile");
-    RefusedSecret { reason: Reason::SecretNotOwned, message, is_final: false, conflict: false }
-}
-
-fn contended(o: &Observation) -> RefusedSecret {
-    let name = o.credential.target_name();
-    let message = format!("Secret {name} is being changed by somebody else: find who writes it");
-    RefusedSecret { reason: Reason::Contended, message, is_final: false, conflict: true }
-}
-
-/// What a refused write means, in our own words.
-fn refused(o: &Observation, error: &kube::Error) -> RefusedSecret {
-    let name = o.credential.target_name();
-    let plain =
-        |reason, message| RefusedSecret { reason, message, is_final: false, conflict: false };
-    let kube::Error::Api(status) = error else {
-        let message = format!("the API server did not answer the write of Secret {name}");
-        return plain(Reason::SecretWriteFailed, message);
-    };
-    let causes =
-        status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
-    let cause = |reason: &str| causes.iter().any(|cause| cause.reason == reason);
-    let uid_differs = causes.iter().any(|cause| cause.field == "metadata.uid");
-    match status.code {
-        409 => RefusedSecret { conflict: true, ..plain(Reason::SecretWriteFailed, String::new()) },
-        422 if uid_differs => {
-            RefusedSecret { conflict: true, ..plain(Reason::SecretWriteFailed, String::new()) }
-        }
-        403 if cause("NamespaceTerminating") => RefusedSecret {
-            is_final: true,
-            ..plain(Reason::SecretWriteFailed, "the namespace is being deleted".to_owned())
-        },
-        404 => RefusedSecret {
-            is_final: true,
-            ..plain(Reason::SecretWriteFailed, "the namespace is gone".to_owned())
-        },
-        403 if status.message.contains("cannot patch resource")
-            || status.message.contains("cannot create resource") =>
-        {
-            let message = format!(
-                "the operator may not write Secret {name}: its ServiceAccount needs the verbs create \
-                 and patch on secrets in this namespace"
-            );
-            plain(Reason::Forbidden, message)
-        }
-        403 if status.message.contains("exceeded quota") => plain(
-            Reason::SecretWriteFailed,
-            format!(
-                "Secret {name} would exceed a ResourceQuota of the namespace: raise it or delete Secrets"
-            ),
-        ),
-        code => plain(
-            Reason::SecretWriteFailed,
-            format!(
-                "the API server refused the write of Secret {name} (HTTP {code}): an admission policy, or a field that can't be changed"
-            ),
-        ),
-    }
 }

@@ -70,9 +70,13 @@ impl Index {
         };
         let mut state = self.lock();
         let before = state.forget(&name);
-        let mut wake = before.map(|gone| state.rivals(&name, &gone.target)).unwrap_or_default();
+        let mut wake =
+            before.as_ref().map(|gone| state.rivals(&name, &gone.target)).unwrap_or_default();
         wake.extend(state.rivals(&name, &entry.target));
         state.learn(&name, entry);
+        if let Some(before) = before {
+            state.drop_unnamed(&name.0, &before);
+        }
         wake.into_iter().map(|rival| (name.0.clone(), rival)).collect()
     }
 
@@ -82,7 +86,15 @@ impl Index {
         let mut state = self.lock();
         let Some(gone) = state.forget(&name) else { return (None, Vec::new()) };
         let rivals = state.rivals(&name, &gone.target);
+        state.drop_unnamed(&name.0, &gone);
         (Some(gone.uid), rivals.into_iter().map(|rival| (name.0.clone(), rival)).collect())
+    }
+
+    /// The UID of the credential that is known by this name, where it is another one.
+    pub fn replaced(&self, credential: &OAuthClientCredential) -> Option<String> {
+        let state = self.lock();
+        let known = state.credentials.get(&name_of(&credential.metadata))?;
+        (Some(&known.uid) != credential.metadata.uid.as_ref()).then(|| known.uid.clone())
     }
 
     /// Whether this very credential, not a namesake, is known to exist.
@@ -212,6 +224,16 @@ impl State {
         Some(entry)
     }
 
+    /// What nobody names any more is not kept up to date, so it must not be believed later.
+    fn drop_unnamed(&mut self, namespace: &str, entry: &Entry) {
+        for secret in entry.secrets() {
+            let secret = (namespace.to_owned(), secret.to_owned());
+            if !self.named_by.contains_key(&secret) {
+                self.secrets.remove(&secret);
+            }
+        }
+    }
+
     fn rivals(&self, credential: &Name, target: &str) -> Vec<String> {
         let target = (credential.0.clone(), target.to_owned());
         let names = self.named_by.get(&target).into_iter().flatten();
@@ -254,7 +276,7 @@ fn name_of(metadata: &ObjectMeta) -> Name {
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
 
-fn reference_metadata(metadata: &ObjectMeta) -> ReferenceMetadata {
+pub(super) fn reference_metadata(metadata: &ObjectMeta) -> ReferenceMetadata {
     let annotations = metadata.annotations.as_ref();
     let writes_of_data = metadata.managed_fields.iter().flatten().filter(|entry| {
         entry.fields_v1.as_ref().is_some_and(|fields| fields.0.get("f:data").is_some())
@@ -309,7 +331,10 @@ mod tests {
         index.credential_gone(&credential("a", "t").metadata);
         index.secret_told(&secret("t", 3));
         index.secret_gone(&secret("client", 4));
-        assert!(index.lock().named_by.is_empty());
+        assert!(index.lock().named_by.is_empty() && index.lock().secrets.is_empty());
+        // Changed while nobody named it: unknown to whoever names it next.
+        index.credential_told(&credential("a", "t"));
+        assert_eq!(index.reference(&key("client")), Known::Untold);
     }
 
     #[test]

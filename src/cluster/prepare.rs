@@ -13,16 +13,17 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer, de};
 
 use super::call::code;
+use super::index::reference_metadata;
 use super::{Cluster, namespace};
 use crate::domain::consent::TokenEndpoint;
 use crate::domain::crd::{CredentialsSecretRef, EXPIRES_AT_KEY, TOKEN_TYPE_KEY};
 use crate::domain::decide;
 use crate::domain::fingerprint::SecretValues;
 use crate::domain::oauth::{self, ClientCredentials, TokenRequest};
-use crate::domain::observation::{Observation, Refusal};
+use crate::domain::observation::{Known, Observation, Refusal};
 use crate::domain::reason::Reason;
 use crate::domain::redacted::Redacted;
-use crate::domain::secret::ManagedSecret;
+use crate::domain::secret::{ManagedSecret, TargetMetadata};
 
 /// A Secret whose values don't print (k8s-openapi's own type shows them in `Debug`).
 #[derive(Clone, Debug, Deserialize, Resource)]
@@ -141,7 +142,10 @@ pub async fn compare(
     let client = client_credentials(&o, &secret)?;
     let values = secret_values(&o, &client);
     let token = match o.record() {
-        Some(record) => read_text(cluster, &o, &record.token_key).await?.1,
+        Some(record) => {
+            let secret = read_target(cluster, &o).await?;
+            secret.and_then(|secret| text_of(&secret, &record.token_key))
+        }
         None => None,
     };
     Ok((o, values, token))
@@ -157,11 +161,15 @@ pub async fn read_back(
     o: &Observation,
     now: Timestamp,
 ) -> Result<Option<ManagedSecret>, Prevented> {
-    let Some(target) = o.own_target().cloned() else { return Ok(None) };
-    let spec_key = o.credential.spec.token_key().to_owned();
-    let key = o.record().map_or_else(|| spec_key.clone(), |record| record.token_key);
-    let (secret, token) = read_text(cluster, o, &key).await?;
-    let text = |key| secret.as_ref().and_then(|secret| text_of(secret, key));
+    let Some(secret) = read_target(cluster, o).await? else { return Ok(None) };
+    // Judged by the metadata of this very read: an edit since the event must not become ours.
+    cluster.index.secret_told(&secret.metadata);
+    let target = TargetMetadata::read(&secret.metadata);
+    let o = &Observation { target: Known::Present(target.clone()), ..o.clone() };
+    let spec_key = o.credential.spec.token_key();
+    let key = o.record().map_or_else(|| spec_key.to_owned(), |record| record.token_key);
+    let text = |key: &str| text_of(&secret, key);
+    let token = text(&key).filter(|_| target.is_owned_by(o.uid()) && target.holds_our(&key));
     let unaltered_expiry = text(EXPIRES_AT_KEY).filter(|_| target.holds_our(EXPIRES_AT_KEY));
     let expires_at = unaltered_expiry.and_then(|text| text.expose().parse().ok());
     let recovered = || target.recovered_record(expires_at, &key, now);
@@ -186,7 +194,10 @@ async fn read_client_secret(
         Some(secret) => drop(cluster.index.secret_told(&secret.metadata)),
         None => cluster.index.secret_not_found(&key, mark),
     }
-    let seen = Observation { client_secret: cluster.index.reference(&key), ..o.clone() };
+    // The version that was read, not a newer one that an event has told of meanwhile.
+    let read = found.as_ref().map(|secret| reference_metadata(&secret.metadata));
+    let client_secret = read.map_or(Known::Absent, Known::Present);
+    let seen = Observation { client_secret, ..o.clone() };
     let Some(secret) = found else {
         let message = format!("Secret {name} does not exist: create it in this namespace");
         return Err(Prevented::Refused(refusal(&seen, Reason::CredentialsNotFound, message)));
@@ -230,17 +241,14 @@ fn secret_values(o: &Observation, client: &ClientCredentials) -> SecretValues {
     }
 }
 
-async fn read_text(
+async fn read_target(
     cluster: &Cluster,
     o: &Observation,
-    key: &str,
-) -> Result<(Option<ClientSecret>, Option<Redacted<String>>), Prevented> {
+) -> Result<Option<ClientSecret>, Prevented> {
     let name = o.credential.target_name();
     let api = cluster.secrets(o);
     let found = cluster.calls.make(|| api.get_opt(name)).await;
-    let secret = found.map_err(|error| prevented(o, name, error))?;
-    let text = secret.as_ref().and_then(|secret| text_of(secret, key));
-    Ok((secret, text))
+    found.map_err(|error| prevented(o, name, error))
 }
 
 fn text_of(secret: &ClientSecret, key: &str) -> Option<Redacted<String>> {

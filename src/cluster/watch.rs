@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, mpsc::UnboundedSender};
 
 use super::index::{Index, Name};
 use super::memory::Memory;
-use crate::domain::crd::OAuthClientCredential;
+use crate::domain::crd::{OAuthClientCredential, OAuthClientCredentialSpec};
 
 /// Tells somebody outside this room what a watch could not take in.
 pub type Complain = Arc<dyn Fn(&str, &dyn std::error::Error) + Send + Sync>;
@@ -143,7 +143,15 @@ fn readable(
     Some(match event {
         Ok(Event::Apply(guard)) => Ok(Event::Apply(read(guard)?)),
         Ok(Event::InitApply(guard)) => Ok(Event::InitApply(read(guard)?)),
-        Ok(Event::Delete(guard)) => Ok(Event::Delete(read(guard)?)),
+        // Whatever it held, it is gone: only its name matters.
+        Ok(Event::Delete(DeserializeGuard(gone))) => {
+            Ok(Event::Delete(gone.unwrap_or_else(|invalid| {
+                let mut unread =
+                    OAuthClientCredential::new("", OAuthClientCredentialSpec::default());
+                unread.metadata = invalid.metadata;
+                unread
+            })))
+        }
         Ok(Event::Init) => Ok(Event::Init),
         Ok(Event::InitDone) => Ok(Event::InitDone),
         Err(error) => Err(error),
@@ -157,6 +165,9 @@ fn index_credential(
     event: &Event<OAuthClientCredential>,
 ) {
     let told = |credential: &OAuthClientCredential| {
+        if let Some(replaced) = sinks.index.replaced(credential) {
+            sinks.memory.forget(&replaced);
+        }
         sinks.memory.welcome(credential.metadata.uid.as_deref().unwrap_or_default());
         sinks.wake(sinks.index.credential_told(credential));
     };

@@ -72,7 +72,7 @@ fn learned(o: &Observation, step: &Step, now: Timestamp) -> Remembered {
         Step::ReadBack(read) => {
             let version = o.own_target().map(|target| target.resource_version);
             let unrepairable = version.filter(|_| read.is_none());
-            Remembered { unrepairable, ..o.memory.clone() }
+            Remembered { unrepairable, refusal: None, ..o.memory.clone() }
         }
     };
     if memory.granted.as_ref().is_some_and(|granted| granted.record.expires_at <= now) {

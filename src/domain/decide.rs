@@ -205,7 +205,11 @@ pub fn due(o: &Observation, now: Timestamp) -> Option<Trigger> {
     if record.expires_at <= now && o.memory.reuse_retry_at.is_none_or(|at| at <= now) {
         return Some(Trigger::Expired);
     }
-    (renewal_at(o)? <= now).then_some(Trigger::Renewing)
+    if renewal_at(o)? <= now {
+        return Some(Trigger::Renewing);
+    }
+    // What was asked for and failed is still wanted: a renew request, or the token of other values.
+    o.retry().map(|_| Trigger::CredentialsChanged)
 }
 
 /// When the token that is held is renewed or asked about again; `None` without one.

@@ -4,7 +4,6 @@
 //! **Invariant:** data only. That an object does not exist is a value here, never an error.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -164,7 +163,7 @@ pub struct Retry {
     pub next_attempt_at: Timestamp,
     /// The inputs-version of the latest attempt.
     pub inputs_version: String,
-    /// Part a of what was asked for; empty where it is only known through `inputs_version`.
+    /// Part a of what was asked for.
     pub request_digest: String,
     /// Whether waiting will not help.
     pub terminal: bool,
@@ -303,9 +302,7 @@ impl Observation {
     /// The failures that still count: those of a request that asked for the same.
     pub fn retry(&self) -> Option<&Retry> {
         let digest = self.request_digest();
-        let counts =
-            |retry: &&Retry| retry.request_digest.is_empty() || retry.request_digest == digest;
-        self.memory.retry.as_ref().filter(counts)
+        self.memory.retry.as_ref().filter(|retry| retry.request_digest == digest)
     }
 
     /// What stood in the way, where its inputs are still the present ones.
@@ -329,10 +326,5 @@ impl Observation {
         let annotations = self.credential.metadata.annotations.as_ref()?;
         let asked = annotations.get(crate::domain::crd::RENEW_REQUESTED_AT)?;
         (self.memory.handled_renew_request.as_ref() != Some(asked)).then_some(asked.as_str())
-    }
-
-    /// How long one API-independent attempt may take.
-    pub fn request_timeout(&self) -> Duration {
-        self.credential.spec.request_timeout()
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::crd::RENEW_REQUESTED_AT;
+use crate::domain::crd::{OAuthClientCredentialStatus, RENEW_REQUESTED_AT};
 use crate::domain::decide::Trigger;
 use crate::domain::fingerprint::{self, SecretValues};
 use crate::domain::oauth::{Asked, Grant, Lifetime, RequestError};
@@ -95,11 +95,39 @@ fn seeded_retry(o: &Observation) -> Option<Retry> {
         consecutive: failed_attempts,
         failed_attempts,
         failed_at: status.last_failure_time.as_ref()?.0,
-        next_attempt_at: status.next_attempt_time.as_ref().map_or(Timestamp::MIN, |time| time.0),
+        next_attempt_at: seeded_next_attempt(o, status, reason, failed_attempts),
         inputs_version,
         request_digest: o.request_digest(),
         terminal: status::was_terminal(o, reason),
     })
+}
+
+/// As announced; where nothing was announced, because something else was waited for, as it would
+/// have been.
+fn seeded_next_attempt(
+    o: &Observation,
+    status: &OAuthClientCredentialStatus,
+    reason: Reason,
+    consecutive: u32,
+) -> Timestamp {
+    if let Some(announced) = &status.next_attempt_time {
+        return announced.0;
+    }
+    let failed = FailedAttempt {
+        reason,
+        consecutive,
+        asked_wait: None,
+        inputs_changed_at: inputs_changed_at(o),
+        expires_at: o.record().map(|record| record.expires_at),
+        uid: o.uid(),
+    };
+    let failed_at = status.last_failure_time.as_ref().map_or(Timestamp::MIN, |time| time.0);
+    schedule::next_attempt_at(&o.policy.schedule, &failed, failed_at)
+}
+
+/// When the client Secret's data changed last, or the credential was created.
+fn inputs_changed_at(o: &Observation) -> Option<Timestamp> {
+    o.client_secret.present().and_then(|seen| seen.data_changed_at).max(o.created_at())
 }
 
 fn seeded_refused_write(o: &Observation) -> Option<RefusedWrite> {
@@ -214,12 +242,11 @@ fn after_failure(
     let before = o.retry();
     let class = error.reason.class();
     let same_class = before.filter(|retry| retry.reason.class() == class && !begins_anew(o, class));
-    let secret_changed = o.client_secret.present().and_then(|seen| seen.data_changed_at);
     let failed = FailedAttempt {
         reason: error.reason,
         consecutive: same_class.map_or(0, |retry| retry.consecutive).saturating_add(1),
         asked_wait: error.wait,
-        inputs_changed_at: secret_changed.max(o.created_at()),
+        inputs_changed_at: inputs_changed_at(o),
         expires_at: o.record().map(|record| record.expires_at),
         uid: o.uid(),
     };
@@ -353,9 +380,4 @@ pub fn after_refused_write(
     };
     let granted = o.memory.granted.clone().filter(|_| !final_for_generation);
     Remembered { refused_write: Some(refused), granted, ..o.memory.clone() }
-}
-
-/// Whether the latest grant should be warned about, and why: its trigger is none of the routine.
-pub fn is_routine(trigger: Trigger) -> bool {
-    matches!(trigger, Trigger::Renewing | Trigger::Expired)
 }

@@ -406,6 +406,40 @@ fn a_renew_request_lifts_and_resets_the_back_off_of_a_terminal_error() {
 }
 
 #[test]
+fn a_renewal_that_was_asked_for_and_failed_is_tried_again_also_after_a_restart() {
+    let mut life = Life::new(&json!({}));
+    life.run_for(Duration::from_secs(60));
+    life.answer = Err(Reason::ServerError);
+    let annotation = [(crd::RENEW_REQUESTED_AT.to_owned(), "now".to_owned())];
+    life.edit(|credential| credential.metadata.annotations = Some(annotation.into()));
+    life.run_for(Duration::from_secs(1));
+    assert_eq!(life.requests.len(), 2);
+    life.restart();
+    life.answer = Ok(Lifetime::Known(HOUR));
+    life.run_for(Duration::from_secs(20));
+    assert_eq!(life.requests.len(), 3);
+    assert!(life.is(status::REQUEST_SUCCEEDED, "True", Reason::RequestSucceeded));
+}
+
+#[test]
+fn a_restart_while_suspended_does_not_shorten_the_back_off() {
+    let mut life = Life::new(&json!({}));
+    life.now = after(life.now, HOUR); // Its secret is not fresh any more: no quick retries.
+    life.answer = Err(Reason::InvalidClient);
+    life.run_for(Duration::from_secs(1));
+    life.edit_spec(|credential| credential.spec.suspend = true);
+    life.run_for(Duration::from_secs(60));
+    assert_eq!(life.o.credential.status.as_ref().unwrap().next_attempt_time, None);
+    life.restart();
+    life.run_for(Duration::from_secs(1));
+    life.edit_spec(|credential| credential.spec.suspend = false);
+    life.run_for(Duration::from_secs(1800));
+    assert_eq!(life.requests.len(), 1);
+    life.run_for(HOUR);
+    assert_eq!(life.requests.len(), 2);
+}
+
+#[test]
 fn a_failure_still_stands_after_a_restart_without_the_client_secret() {
     let mut life = Life::new(&json!({}));
     life.answer = Err(Reason::InvalidClient);

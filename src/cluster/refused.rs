@@ -1,0 +1,100 @@
+//! What a refused write of the managed Secret means: a reason, words of our own, and whether trying
+//! again can help. In: an answer of the API server. Out: what is remembered.
+//!
+//! **Invariant:** nothing that the API server says is repeated: it may quote the object.
+
+use jiff::Timestamp;
+
+use super::Cluster;
+use super::apply::target_name;
+use crate::domain::observation::{Observation, Remembered};
+use crate::domain::reason::Reason;
+use crate::domain::remember;
+
+/// Why a write of the managed Secret was refused.
+#[derive(Debug)]
+pub struct RefusedSecret {
+    /// The condition's reason.
+    pub reason: Reason,
+    pub(super) message: String,
+    /// Nothing more until the generation of the credential changes.
+    pub(super) is_final: bool,
+    /// The object was not the one that the write was meant for.
+    pub(super) conflict: bool,
+}
+
+impl RefusedSecret {
+    /// The memory with this refusal in it; the target as it is known by now counts.
+    pub fn remembered(&self, cluster: &Cluster, o: &Observation, now: Timestamp) -> Remembered {
+        let target = cluster.index.target(&target_name(o));
+        let seen = Observation { target, ..o.clone() };
+        let message = self.message.clone();
+        remember::after_refused_write(&seen, self.reason, message, self.is_final, now)
+    }
+}
+
+pub(super) fn not_ours(o: &Observation) -> RefusedSecret {
+    let name = o.credential.target_name();
+    let message = format!("Secret {name} was created by somebody else meanwhile");
+    RefusedSecret { reason: Reason::SecretNotOwned, message, is_final: false, conflict: false }
+}
+
+fn conflict(o: &Observation) -> RefusedSecret {
+    let message = format!("Secret {} changed while it was written", o.credential.target_name());
+    let reason = Reason::SecretWriteFailed;
+    RefusedSecret { reason, message, is_final: false, conflict: true }
+}
+
+pub(super) fn contended(o: &Observation) -> RefusedSecret {
+    let name = o.credential.target_name();
+    let message = format!("Secret {name} is being changed by somebody else: find who writes it");
+    RefusedSecret { reason: Reason::Contended, message, is_final: false, conflict: true }
+}
+
+/// What a refused write means, in our own words.
+pub(super) fn refused(o: &Observation, error: &kube::Error) -> RefusedSecret {
+    let name = o.credential.target_name();
+    let plain =
+        |reason, message| RefusedSecret { reason, message, is_final: false, conflict: false };
+    let kube::Error::Api(status) = error else {
+        let message = format!("the API server did not answer the write of Secret {name}");
+        return plain(Reason::SecretWriteFailed, message);
+    };
+    let causes =
+        status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
+    let cause = |reason: &str| causes.iter().any(|cause| cause.reason == reason);
+    let uid_differs = causes.iter().any(|cause| cause.field == "metadata.uid");
+    match status.code {
+        409 => conflict(o),
+        422 if uid_differs => conflict(o),
+        403 if cause("NamespaceTerminating") => RefusedSecret {
+            is_final: true,
+            ..plain(Reason::SecretWriteFailed, "the namespace is being deleted".to_owned())
+        },
+        404 => RefusedSecret {
+            is_final: true,
+            ..plain(Reason::SecretWriteFailed, "the namespace is gone".to_owned())
+        },
+        403 if status.message.contains("cannot patch resource")
+            || status.message.contains("cannot create resource") =>
+        {
+            let message = format!(
+                "the operator may not write Secret {name}: its ServiceAccount needs the verbs create \
+                 and patch on secrets in this namespace"
+            );
+            plain(Reason::Forbidden, message)
+        }
+        403 if status.message.contains("exceeded quota") => plain(
+            Reason::SecretWriteFailed,
+            format!(
+                "Secret {name} would exceed a ResourceQuota of the namespace: raise it or delete Secrets"
+            ),
+        ),
+        code => plain(
+            Reason::SecretWriteFailed,
+            format!(
+                "the API server refused the write of Secret {name} (HTTP {code}): an admission policy, or a field that can't be changed"
+            ),
+        ),
+    }
+}
