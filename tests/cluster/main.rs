@@ -27,6 +27,7 @@ mod obstacles;
 mod outage;
 mod overload;
 mod refusals;
+mod reports;
 mod restart;
 mod rivals;
 mod rotation;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         foreign::tests(&suite),
         failures::tests(&suite),
         backoff::tests(&suite),
+        reports::tests(&suite),
         restart::tests(&suite),
         triggers::tests(&suite),
         rivals::tests(&suite),

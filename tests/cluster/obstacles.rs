@@ -20,6 +20,7 @@ use crate::world::{OPERATOR, SOON, World};
 pub struct Rights {
     world: Arc<World>,
     namespace: String,
+    resource: &'static str,
     before: ClusterRole,
 }
 
@@ -29,14 +30,36 @@ impl Rights {
         world: &Arc<World>,
         namespace: &str,
     ) -> anyhow::Result<Self> {
+        Self::to_write_taken(world, namespace, "secrets").await
+    }
+
+    /// Takes the right to report away.
+    pub async fn to_write_status_taken(
+        world: &Arc<World>,
+        namespace: &str,
+    ) -> anyhow::Result<Self> {
+        Self::to_write_taken(world, namespace, "oauthclientcredentials/status").await
+    }
+
+    async fn to_write_taken(
+        world: &Arc<World>,
+        namespace: &str,
+        resource: &'static str,
+    ) -> anyhow::Result<Self> {
         let before = roles(world).get(OPERATOR.1).await?;
         let mut less = before.clone();
         for rule in less.rules.iter_mut().flatten() {
-            if rule.resources.iter().flatten().any(|resource| resource == "secrets") {
+            if rule.resources.iter().flatten().any(|named| named == resource) {
                 rule.verbs.retain(|verb| verb != "create" && verb != "patch");
             }
         }
-        let rights = Self { world: Arc::clone(world), namespace: namespace.to_owned(), before };
+        // A rule without verbs is refused.
+        for rules in less.rules.iter_mut() {
+            rules.retain(|rule| !rule.verbs.is_empty());
+        }
+        let world = Arc::clone(world);
+        let rights = Self { world, namespace: namespace.to_owned(), resource, before };
+        let world = &rights.world;
         roles(world).replace(OPERATOR.1, &PostParams::default(), &less).await?;
         rights.wait(false).await?;
         Ok(rights)
@@ -51,9 +74,11 @@ impl Rights {
     }
 
     async fn wait(&self, granted: bool) -> Outcome {
-        let what = format!("the right to patch Secrets to be {granted}");
+        let what = format!("the right to patch {} to be {granted}", self.resource);
         let user = format!("--as=system:serviceaccount:{}:{}", OPERATOR.0, OPERATOR.1);
-        let question = ["auth", "can-i", "patch", "secrets", "-n", &self.namespace, &user];
+        let (resource, part) = self.resource.split_once('/').unwrap_or((self.resource, ""));
+        let part = format!("--subresource={part}");
+        let question = ["auth", "can-i", "patch", resource, &part, "-n", &self.namespace, &user];
         wait_for(&what, SOON, async || {
             let output = self.world.plane.kubectl_output(&question, "").await?;
             let answer = String::from_utf8_lossy(&output.stdout).trim().to_owned();
