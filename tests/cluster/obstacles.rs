@@ -54,7 +54,7 @@ impl Rights {
             }
         }
         // A rule without verbs is refused.
-        for rules in less.rules.iter_mut() {
+        if let Some(rules) = &mut less.rules {
             rules.retain(|rule| !rule.verbs.is_empty());
         }
         let world = Arc::clone(world);
