@@ -257,7 +257,14 @@ impl Canary {
         self.world.plane.restart_api_server().await?;
         let tenant = self.tenant("the client secret after an outage", HOUR).await?;
         self.apply(&tenant, "crm", json!({})).await?;
-        tenant.wait_ready("crm").await
+        tenant.wait_ready("crm").await?;
+        // The test's own watch backs off too: a token that is replaced before it is back is never seen.
+        let issued = self.world.server.issued(&tenant.client_id).await?;
+        wait_for("the watch of the test to be back", Duration::from_secs(60), async || {
+            let seen = self.scanner.digests();
+            issued.iter().all(|token| seen.contains(&token.sha256))
+        })
+        .await
     }
 
     /// The same values in another version of the client Secret, then other values.
