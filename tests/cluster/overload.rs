@@ -28,8 +28,9 @@ use crate::{Outcome, Suite};
 const HOUR: Duration = Duration::from_secs(3600);
 /// Short, so that each token expires while its credential waits for the silent host.
 const LIFETIME: Duration = Duration::from_secs(15);
-/// The default of `request.timeout`, and 5 s.
-const TOLD_WITHIN: Duration = Duration::from_secs(15);
+/// The goal is the limit of an attempt and 5 s; a busy machine is given twice that, still less than
+/// waiting in turn would take (30 credentials, 8 slots, 10 s each).
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
 const SLOTS: usize = 8;
 
 pub fn tests(suite: &Suite) -> Vec<Trial> {
