@@ -53,7 +53,7 @@ type Outcome = anyhow::Result<()>;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Each test mostly waits; the machine is shared by a control plane all the same.
-    arguments.test_threads.get_or_insert(6);
+    arguments.test_threads.get_or_insert(4);
     let runtime = Runtime::new().expect("a runtime starts");
     let wanted = !arguments.list;
     let shared = wanted.then(|| runtime.block_on(World::start(&[])));
