@@ -9,6 +9,7 @@ pub mod index;
 pub mod memory;
 pub mod observe;
 pub mod prepare;
+pub mod read;
 pub mod refused;
 pub mod watch;
 
@@ -23,7 +24,7 @@ use crate::domain::redacted::Redacted;
 use call::Calls;
 use index::Index;
 use memory::Memory;
-use prepare::ClientSecret;
+use read::ClientSecret;
 
 /// What the functions of this room work on; shared by all reconciles.
 pub struct Cluster {

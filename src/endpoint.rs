@@ -12,8 +12,8 @@ use std::{
 
 use jiff::Timestamp;
 use reqwest::{
-    Certificate, Client, Response,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
+    Certificate, Client, ClientBuilder, Response,
+    header::{HeaderMap, HeaderName, HeaderValue},
     redirect, retry, tls,
 };
 use zeroize::Zeroizing;
@@ -21,9 +21,10 @@ use zeroize::Zeroizing;
 use crate::domain::{
     address::AddressPolicy,
     oauth::{
-        Answer, AnswerHeaders, Asked, Grant, MAX_BODY_BYTES, RequestError, TokenRequest,
-        needs_body, read_answer,
+        Answer, AnswerHeaders, Asked, Grant, HttpMethod, MAX_BODY_BYTES, RequestError,
+        TokenRequest, Transport, needs_body, read_answer,
     },
+    plan::{Fault, RequestPlan},
     reason::Reason,
     redacted::Redacted,
 };
@@ -74,9 +75,15 @@ pub enum EndpointError {
 /// The way to every token endpoint.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
+    settings: Arc<EndpointSettings>,
+    plain: Client,
+}
+
+/// A pool of connections of one trust and one identity.
+#[derive(Clone, Debug)]
+pub struct Connection {
     client: Client,
-    addresses: Arc<AddressPolicy>,
-    allow_insecure: bool,
+    settings: Arc<EndpointSettings>,
 }
 
 impl Endpoint {
@@ -85,30 +92,55 @@ impl Endpoint {
     /// # Errors
     /// A trust bundle that can't be read, or a system without any certificate.
     pub fn new(settings: EndpointSettings) -> Result<Self, EndpointError> {
-        let addresses = Arc::new(settings.addresses);
-        let mut builder = Client::builder()
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .no_proxy()
-            .referer(false)
-            .https_only(!settings.allow_insecure)
-            .tls_version_min(tls::Version::TLS_1_2)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .user_agent(USER_AGENT)
-            .dns_resolver(resolver::GuardedResolver::new(Arc::clone(&addresses)));
-        if let Some(pem) = &settings.trust_bundle {
-            let bundle = Certificate::from_pem_bundle(pem)
-                .map_err(|source| EndpointError::TrustBundle { source: source.without_url() })?;
-            if bundle.is_empty() {
-                return Err(EndpointError::TrustBundleEmpty);
-            }
-            builder = builder.tls_certs_merge(bundle);
-        }
-        let client = builder
+        let settings = Arc::new(settings);
+        let plain = client(&settings)?
             .build()
             .map_err(|source| EndpointError::Client { source: source.without_url() })?;
-        Ok(Self { client, addresses, allow_insecure: settings.allow_insecure })
+        Ok(Self { settings, plain })
+    }
+
+    /// The connections with the trust and the identity that a request asks for.
+    ///
+    /// # Errors
+    /// A bundle, a certificate or a key that can't be used.
+    pub fn connection(&self, _transport: &Transport) -> Result<Connection, Fault> {
+        Ok(Connection { client: self.plain.clone(), settings: Arc::clone(&self.settings) })
+    }
+}
+
+fn client(settings: &EndpointSettings) -> Result<ClientBuilder, EndpointError> {
+    let addresses = Arc::new(settings.addresses.clone());
+    let mut builder = Client::builder()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .referer(false)
+        .https_only(!settings.allow_insecure)
+        .tls_version_min(tls::Version::TLS_1_2)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .user_agent(USER_AGENT)
+        .dns_resolver(resolver::GuardedResolver::new(addresses));
+    if let Some(pem) = &settings.trust_bundle {
+        let bundle = Certificate::from_pem_bundle(pem)
+            .map_err(|source| EndpointError::TrustBundle { source: source.without_url() })?;
+        if bundle.is_empty() {
+            return Err(EndpointError::TrustBundleEmpty);
+        }
+        builder = builder.tls_certs_merge(bundle);
+    }
+    Ok(builder)
+}
+
+impl Connection {
+    /// The token endpoint that the metadata of an issuer names (OpenID Connect Discovery 1.0 §4, RFC
+    /// 8414 §3).
+    ///
+    /// # Errors
+    /// An attempt that failed with `DiscoveryFailed` or `DiscoveryInvalid`.
+    pub async fn discover(&self, _issuer: &str, _plan: &RequestPlan) -> Result<String, Asked> {
+        let error = RequestError::without_answer(Reason::DiscoveryInvalid, "not looked up yet");
+        Err(Asked { sent_at: Timestamp::now(), result: Err(error), took: Duration::ZERO })
     }
 
     /// Asks once. Takes as long as `request.timeout` at most, the body included.
@@ -122,25 +154,30 @@ impl Endpoint {
     async fn grant(&self, request: &TokenRequest) -> Result<Grant, RequestError> {
         let sendable = match request.url.scheme() {
             "https" => true,
-            "http" => self.allow_insecure,
+            "http" => self.settings.allow_insecure,
             _ => false,
         };
         if !sendable {
             let hint = "http:// would send the client secret unencrypted";
             return Err(RequestError::without_answer(Reason::EndpointNotAllowed, hint));
         }
-        if !self.addresses.permits_as_written(&request.url) {
+        if !self.settings.addresses.permits_as_written(&request.url) {
             return Err(RequestError::without_answer(
                 Reason::EndpointAddressRefused,
                 fault::LITERAL,
             ));
         }
-        let response = self
-            .client
-            .post(request.url.clone())
+        let builder = match request.http_method {
+            HttpMethod::Post => self.client.post(request.url.clone()),
+            HttpMethod::Get => self.client.get(request.url.clone()),
+        };
+        let builder = match &request.body {
+            Some(body) => builder.body(body.expose().clone()),
+            None => builder,
+        };
+        let response = builder
             .headers(headers(request)?)
             .timeout(request.timeout)
-            .body(request.body.expose().clone())
             .send()
             .await
             .map_err(|error| fault::of(&error))?;
@@ -151,16 +188,16 @@ impl Endpoint {
 
 fn headers(request: &TokenRequest) -> Result<HeaderMap, RequestError> {
     let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-    if let Some(authorization) = &request.authorization {
-        let mut value = HeaderValue::from_str(authorization.expose()).map_err(|_| {
-            let hint = "the Authorization header can't be written";
+    for (name, value) in &request.headers {
+        let unwritable = || {
+            let hint = "a header can't be written: check the client ID and spec.request.headers";
             RequestError::without_answer(Reason::CredentialsInvalid, hint)
-        })?;
+        };
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unwritable())?;
+        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| unwritable())?;
         // Keeps it out of `Debug` and of HTTP/2's header table.
         value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
+        headers.insert(name, value);
     }
     Ok(headers)
 }
@@ -177,7 +214,7 @@ async fn read(mut response: Response, request: &TokenRequest) -> Result<Answer, 
         Err(error) if needs_body(status) => return Err(error),
         Err(_) => Redacted::default(),
     };
-    Ok(Answer { status, headers, body, sent: request.sent.clone() })
+    Ok(Answer { status, headers, body, sent: request.sent.clone(), shape: request.shape.clone() })
 }
 
 /// Stops one byte after the limit, by which `read_answer` sees that there was more.

@@ -16,12 +16,15 @@ use tokio::time::{Instant, sleep};
 use crate::cluster::Cluster;
 use crate::cluster::apply::{self, Applied, ApplyError, apply};
 use crate::cluster::observe::observe;
-use crate::cluster::prepare::{self, PrepareError, Prepared, Prevented};
+use crate::cluster::prepare::{self, Prepared};
+use crate::cluster::read::{Prevented, ReadError};
 use crate::domain::conclude::{Outcome, conclude};
+use crate::domain::consent::TokenEndpoint;
 use crate::domain::crd::OAuthClientCredential;
 use crate::domain::decide::{self, Decision, Trigger, decide};
-use crate::domain::oauth::Asked;
+use crate::domain::oauth::{self, Asked, Entropy};
 use crate::domain::observation::Observation;
+use crate::domain::plan::{Fault, Location};
 use crate::domain::reason::Reason;
 use crate::domain::remember::{self, Attempt, Step};
 use crate::domain::schedule::{self, PENDING_AFTER};
@@ -29,6 +32,9 @@ use crate::domain::status;
 use crate::endpoint::Endpoint;
 use crate::governor::{Admission, Applicant, Governor, Permit};
 use crate::telemetry::{self, DecisionLine, Metrics, ReconcileResult};
+
+/// Where a token endpoint stands that the spec does not name itself.
+const METADATA: &str = "the metadata of spec.issuer";
 
 /// What all reconciles share.
 #[derive(Debug)]
@@ -50,7 +56,7 @@ pub enum Error {
     #[error("failed to read what the request needs")]
     Prepare {
         /// Which read.
-        source: PrepareError,
+        source: ReadError,
     },
     /// A write failed.
     #[error("failed to write the outcome")]
@@ -113,7 +119,7 @@ async fn look(
         withdraw(ctx, &observation);
     }
     let look = match decision {
-        Decision::Request(trigger) => request(ctx, observation, trigger).await?,
+        Decision::Request(trigger) => Box::pin(request(ctx, observation, trigger)).await?,
         Decision::Compare => compare(ctx, observation).await?,
         Decision::Repair => read_back(ctx, observation).await?,
         Decision::Keep | Decision::Refuse(_) | Decision::Write => {
@@ -164,47 +170,90 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
         Ok(prepared) => prepared,
         Err(prevented) => return stopped(o, Decision::Request(trigger), prevented),
     };
-    let asked = ask(ctx, &o, &prepared, trigger, since).await?;
+    let (asked, endpoint) = match ask(ctx, &prepared, trigger, since).await {
+        Ok(answered) => answered,
+        Err(fault) => {
+            let refusal = prepared.observation.refused(fault);
+            return Ok(Some(at(o, Decision::Request(trigger), Step::Refused(refusal))));
+        }
+    };
+    let values_digest = prepared.values.all().keyed(ctx.cluster.values_key.expose());
     let attempt = Attempt {
         trigger,
         asked,
-        values: prepared.values,
-        values_digest: prepared.values_digest,
-        inputs_version: prepared.inputs_version,
-        endpoint: without_query(&prepared.endpoint.url),
-        host: prepared.endpoint.host.to_string(),
+        values: prepared.values.for_the_token(),
+        values_digest,
+        inputs_version: prepared.observation.inputs_version().unwrap_or_default(),
+        host: endpoint.as_ref().unwrap_or(&prepared.named).host.to_string(),
+        endpoint: endpoint.map(|endpoint| without_query(&endpoint.url)),
     };
     let o = observe(&ctx.cluster, &o.credential);
     Ok(Some(at(o, Decision::Request(trigger), Step::Attempted(Box::new(attempt)))))
 }
 
-/// The answer; that it is waited for is told once, when it has taken 2 s.
+/// The answer and the endpoint that gave it; that it is waited for is told once, when it has taken 2 s.
 async fn ask(
     ctx: &Context,
-    o: &Observation,
     prepared: &Prepared,
     trigger: Trigger,
     since: Timestamp,
-) -> Result<Asked, Error> {
-    let answer = ctx.endpoint.ask(&prepared.request);
+) -> Result<(Asked, Option<TokenEndpoint>), Fault> {
+    let answer = locate_and_ask(ctx, prepared);
     tokio::pin!(answer);
     tokio::select! {
-        asked = &mut answer => return Ok(asked),
+        answered = &mut answer => return answered,
         () = sleep(from_now(schedule::after(since, PENDING_AFTER))) => {}
     }
-    let waiting = Step::Waiting(since);
-    let outcome = conclude(o, &Decision::Request(trigger), &waiting, now());
+    let o = observe(&ctx.cluster, &prepared.observation.credential);
+    let outcome = conclude(&o, &Decision::Request(trigger), &Step::Waiting(since), now());
     // Both at once: an answer that nobody polls would be lost to its own timeout while the API server
     // is slow. A status that could not be written now follows with the answer.
-    let (asked, _told) = tokio::join!(answer, write(ctx, o, outcome));
-    Ok(asked)
+    let (answered, _told) = tokio::join!(answer, write(ctx, &o, outcome));
+    answered
+}
+
+/// Finds the token endpoint where the spec names an issuer, and asks it; an endpoint that did not
+/// answer and metadata that can't be had are answers too.
+async fn locate_and_ask(
+    ctx: &Context,
+    prepared: &Prepared,
+) -> Result<(Asked, Option<TokenEndpoint>), Fault> {
+    let Prepared { plan, values, named, observation } = prepared;
+    let connection = ctx.endpoint.connection(&values.transport())?;
+    let endpoint = match &plan.location {
+        Location::TokenUrl(_) => named.clone(),
+        Location::Issuer(issuer) => match connection.discover(issuer, plan).await {
+            Ok(found) => {
+                let endpoint = decide::permitted_endpoint(observation, &found, METADATA)?;
+                if let Some(fault) = decide::not_consented(observation, &endpoint.host) {
+                    return Err(fault);
+                }
+                endpoint
+            }
+            Err(asked) => return Ok((asked, None)),
+        },
+    };
+    let entropy = random()?;
+    let request = oauth::token_request(plan, endpoint.url.clone(), values, now(), entropy)?;
+    let asked = connection.ask(&request).await;
+    Ok((asked, Some(endpoint)))
+}
+
+/// For the `jti` of an assertion.
+fn random() -> Result<Entropy, Fault> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map(|()| Entropy(bytes)).map_err(|_| Fault {
+        reason: Reason::ClientKeyInvalid,
+        message: "the operator's machine gives no random numbers: check its kernel".to_owned(),
+    })
 }
 
 /// Whether the secret values are still the ones that were used.
 async fn compare(ctx: &Context, o: Observation) -> Result<Looked, Error> {
     match prepare::compare(&ctx.cluster, &o).await {
         Ok((seen, values, token)) => {
-            let digest = values.keyed(ctx.cluster.values_key.expose());
+            let digest = values.all().keyed(ctx.cluster.values_key.expose());
+            let values = values.for_the_token();
             let memory = remember::after_comparison(&seen, &values, digest, token.as_ref());
             ctx.cluster.memory.remember(o.uid(), memory);
             Ok(None)
@@ -233,7 +282,7 @@ fn admit(ctx: &Context, o: &Observation) -> Option<Permit> {
     let applicant = Applicant {
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
-        host: decide::endpoint(o).ok()?.host.to_string(),
+        host: decide::named_endpoint(o).ok()?.host.to_string(),
         expires_at: o.record().map(|record| record.expires_at),
     };
     match ctx.governor.admit(&applicant) {

@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::cluster::Cluster;
 use crate::cluster::call::Calls;
@@ -24,6 +25,7 @@ use crate::cluster::index::{Index, Name};
 use crate::cluster::memory::Memory;
 use crate::cluster::watch::{self, Sinks};
 use crate::domain::crd::FIELD_MANAGER;
+use crate::domain::jwt;
 use crate::domain::observation::Policy;
 use crate::domain::redacted::Redacted;
 use crate::endpoint::{Endpoint, EndpointSettings};
@@ -77,7 +79,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let probes =
         Probes { heartbeat: Arc::new(Heartbeat::new()), readiness, metrics: Arc::clone(&metrics) };
     let served = tokio::spawn(serve::serve(listener, probes.clone(), stop.clone()));
-    let secrets = tokio::spawn(watches.secrets);
+    let references = tokio::spawn(watches.references);
     let context = Context {
         cluster: cluster(&settings, client, &index, &memory)?,
         endpoint: endpoint(&settings)?,
@@ -89,7 +91,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile::reconcile, reconcile::error_policy, Arc::new(context));
     drive(controller, &probes.heartbeat, &stop, || wake_all(&index, &wake)).await;
-    secrets.abort();
+    references.abort();
     drop(timeout(Duration::from_secs(1), served).await);
     tracing::info!("stopped");
     Ok(())
@@ -204,9 +206,18 @@ fn cluster(
             consent: settings.consent.clone(),
             addresses: settings.addresses.clone(),
             allow_insecure: settings.allow_insecure_endpoints,
+            api_audiences: own_audiences(),
         }),
         values_key: Redacted::new(key),
     })
+}
+
+/// The audiences of the operator's own token, which are the API server's; none outside a pod.
+fn own_audiences() -> Vec<String> {
+    const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+    let token = std::fs::read_to_string(TOKEN_FILE).map(Zeroizing::new);
+    let Ok(token) = token else { return Vec::new() };
+    jwt::audiences(&token).into_iter().chain(jwt::issuer(&token)).collect()
 }
 
 fn endpoint(settings: &Settings) -> anyhow::Result<Endpoint> {

@@ -23,6 +23,7 @@ use crate::domain::crd::{FIELD_MANAGER, OAuthClientCredential, OAuthClientCreden
 use crate::domain::notice::Notice;
 use crate::domain::observation::{Known, Observation, Remembered};
 use crate::domain::reason::Reason;
+use crate::domain::reference::{Object, ObjectKind};
 use crate::domain::secret::{self, ManagedSecret, TargetMetadata, resource_version};
 
 /// What became of an outcome.
@@ -187,8 +188,8 @@ async fn look_at_target(cluster: &Cluster, o: &Observation) -> Result<Observatio
     let mark = cluster.index.mark();
     let api = cluster.secrets(o);
     match cluster.calls.make(|| api.get_metadata_opt(name)).await? {
-        Some(found) => drop(cluster.index.secret_told(&found.metadata)),
-        None => cluster.index.secret_not_found(&target_name(o), mark),
+        Some(found) => drop(cluster.index.told(ObjectKind::Secret, &found.metadata)),
+        None => cluster.index.not_found(namespace(o), &target(o), mark),
     }
     Ok(Observation { target: cluster.index.target(&target_name(o)), ..o.clone() })
 }
@@ -205,7 +206,7 @@ async fn patch(
     let api = cluster.secrets(o);
     let reply = cluster.calls.make(|| api.patch_metadata(name, params, &body)).await?;
     if !params.dry_run {
-        cluster.index.secret_told(&reply.metadata);
+        cluster.index.told(ObjectKind::Secret, &reply.metadata);
     }
     Ok(())
 }
@@ -311,6 +312,10 @@ async fn publish(cluster: &Cluster, o: &Observation, notice: Notice) {
     let reference: ObjectReference = o.credential.object_ref(&());
     let written = cluster.calls.make(|| cluster.recorder.publish(&event, &reference)).await;
     drop(written);
+}
+
+fn target(o: &Observation) -> Object {
+    Object { kind: ObjectKind::Secret, name: o.credential.target_name().to_owned() }
 }
 
 pub(super) fn target_name(o: &Observation) -> (String, String) {

@@ -1,7 +1,8 @@
-//! Which Secret matters to which credential, and what is known of it. In: credentials, metadata of
-//! Secrets from watches, live reads and replies to writes. Out: names to wake, what is known.
+//! Which object matters to which credential, and what is known of it. In: credentials, metadata of
+//! Secrets, ConfigMaps and ServiceAccounts from watches, live reads and replies to writes. Out: names
+//! to wake, what is known.
 //!
-//! **Invariant:** a Secret that no credential names is not stored, and no data of any Secret is. Of
+//! **Invariant:** an object that no credential names is not stored, and no data of any object is. Of
 //! two things told about one object the newer version wins.
 
 use std::collections::{BTreeSet, HashMap};
@@ -10,29 +11,37 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
+use tokio::sync::Notify;
 
-use crate::domain::crd::{ALLOWED_TOKEN_HOSTS, OAuthClientCredential};
+use crate::domain::crd::{ALLOWED_TOKEN_HOSTS, OAuthClientCredential, OAuthClientCredentialSpec};
 use crate::domain::observation::{Known, ReferenceMetadata, Rival};
+use crate::domain::plan::plan;
+use crate::domain::reference::{Object, ObjectKind, references, used_objects};
 use crate::domain::secret::{TargetMetadata, resource_version};
 
 /// Namespace and name.
 pub type Name = (String, String);
 
+/// An object of a namespace.
+type Key = (String, Object);
+
 /// What the watches told, under one lock; every operation is short.
 #[derive(Debug, Default)]
 pub struct Index {
     state: Mutex<State>,
+    /// Told after each credential that is taken in.
+    credential_taken_in: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// What each credential names.
     credentials: HashMap<Name, Entry>,
-    /// Which credentials name a Secret.
-    named_by: HashMap<Name, BTreeSet<String>>,
-    /// What is known of the Secrets that are named.
-    secrets: HashMap<Name, Told>,
-    /// Counts every change of `secrets`: a live read that found nothing is only believed if nothing
+    /// Which credentials name an object.
+    named_by: HashMap<Key, BTreeSet<String>>,
+    /// What is known of the objects that are named.
+    objects: HashMap<Key, Told>,
+    /// Counts every change of `objects`: a live read that found nothing is only believed if nothing
     /// was told while it was under way.
     changes: u64,
 }
@@ -41,7 +50,7 @@ struct State {
 struct Entry {
     uid: String,
     created_at: Option<Timestamp>,
-    client_secret: Option<String>,
+    used: Vec<Object>,
     target: String,
 }
 
@@ -49,11 +58,11 @@ struct Entry {
 struct Told {
     version: u64,
     changed: u64,
-    /// `None`: it does not exist.
-    object: Option<(ReferenceMetadata, TargetMetadata)>,
+    /// `None`: it does not exist. Only a Secret can be a target.
+    object: Option<(ReferenceMetadata, Option<TargetMetadata>)>,
 }
 
-/// A point in time of what was told of one Secret, taken before a live read.
+/// A point in time of what was told, taken before a live read or a list.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark(u64);
 
@@ -65,7 +74,7 @@ impl Index {
         let entry = Entry {
             uid: credential.uid().unwrap_or_default(),
             created_at: credential.metadata.creation_timestamp.as_ref().map(|time| time.0),
-            client_secret: credential.spec.credentials_secret_ref.as_ref().map(|r| r.name.clone()),
+            used: objects_of(&credential.spec),
             target: credential.target_name().to_owned(),
         };
         let mut state = self.lock();
@@ -77,6 +86,8 @@ impl Index {
         if let Some(before) = before {
             state.drop_unnamed(&name.0, &before);
         }
+        drop(state);
+        self.credential_taken_in.notify_waiters();
         wake.into_iter().map(|rival| (name.0.clone(), rival)).collect()
     }
 
@@ -109,41 +120,63 @@ impl Index {
         self.lock().credentials.keys().cloned().collect()
     }
 
-    /// Takes in the metadata of a Secret; returns the credentials to wake.
-    pub fn secret_told(&self, metadata: &ObjectMeta) -> Vec<Name> {
-        let name = name_of(metadata);
-        let mut state = self.lock();
-        let Some(credentials) = state.named_by.get(&name).cloned() else { return Vec::new() };
-        let object = (reference_metadata(metadata), TargetMetadata::read(metadata));
-        state.tell(&name, resource_version(metadata), Some(object));
-        credentials.into_iter().map(|credential| (name.0.clone(), credential)).collect()
+    /// Waits until a credential names an object of this kind.
+    pub async fn names_a(&self, kind: ObjectKind) {
+        let mut told = std::pin::pin!(self.credential_taken_in.notified());
+        loop {
+            told.as_mut().enable();
+            if self.has_a(kind) {
+                return;
+            }
+            told.as_mut().await;
+            told.set(self.credential_taken_in.notified());
+        }
     }
 
-    /// Takes in that a Secret was deleted; returns the credentials to wake.
-    pub fn secret_gone(&self, metadata: &ObjectMeta) -> Vec<Name> {
-        let name = name_of(metadata);
-        let mut state = self.lock();
-        state.tell(&name, resource_version(metadata), None);
-        let credentials = state.named_by.get(&name).cloned().unwrap_or_default();
-        credentials.into_iter().map(|credential| (name.0.clone(), credential)).collect()
+    /// Whether a credential names an object of this kind.
+    pub fn has_a(&self, kind: ObjectKind) -> bool {
+        self.lock().named_by.keys().any(|(_, object)| object.kind == kind)
     }
 
-    /// Takes in a complete list: what it lacks does not exist. Returns the credentials to wake.
-    pub fn secrets_listed(&self, listed: &BTreeSet<Name>, since: Mark) -> Vec<Name> {
+    /// Takes in the metadata of an object; returns the credentials to wake.
+    pub fn told(&self, kind: ObjectKind, metadata: &ObjectMeta) -> Vec<Name> {
+        let key = key_of(kind, metadata);
         let mut state = self.lock();
-        let gone: Vec<(Name, u64)> = state
+        let Some(credentials) = state.named_by.get(&key).cloned() else { return Vec::new() };
+        let target = (kind == ObjectKind::Secret).then(|| TargetMetadata::read(metadata));
+        let object = (reference_metadata(metadata), target);
+        state.tell(&key, resource_version(metadata), Some(object));
+        credentials.into_iter().map(|credential| (key.0.clone(), credential)).collect()
+    }
+
+    /// Takes in that an object was deleted; returns the credentials to wake.
+    pub fn gone(&self, kind: ObjectKind, metadata: &ObjectMeta) -> Vec<Name> {
+        let key = key_of(kind, metadata);
+        let mut state = self.lock();
+        state.tell(&key, resource_version(metadata), None);
+        let credentials = state.named_by.get(&key).cloned().unwrap_or_default();
+        credentials.into_iter().map(|credential| (key.0.clone(), credential)).collect()
+    }
+
+    /// Takes in a complete list of a kind: what it lacks does not exist. Returns the credentials to wake.
+    pub fn listed(&self, kind: ObjectKind, listed: &BTreeSet<Name>, since: Mark) -> Vec<Name> {
+        let mut state = self.lock();
+        let gone: Vec<(Key, u64)> = state
             .named_by
             .keys()
-            .filter(|name| !listed.contains(*name))
-            .map(|name| (name, state.secrets.get(name)))
+            .filter(|(_, object)| object.kind == kind)
+            .filter(|(namespace, object)| {
+                !listed.contains(&(namespace.clone(), object.name.clone()))
+            })
+            .map(|key| (key, state.objects.get(key)))
             .filter(|(_, told)| told.is_none_or(|told| told.changed <= since.0))
-            .map(|(name, told)| (name.clone(), told.map_or(0, |told| told.version)))
+            .map(|(key, told)| (key.clone(), told.map_or(0, |told| told.version)))
             .collect();
         let mut wake = Vec::new();
-        for (name, version) in gone {
-            state.tell(&name, version, None);
-            let credentials = state.named_by.get(&name).cloned().unwrap_or_default();
-            wake.extend(credentials.into_iter().map(|credential| (name.0.clone(), credential)));
+        for (key, version) in gone {
+            state.tell(&key, version, None);
+            let credentials = state.named_by.get(&key).cloned().unwrap_or_default();
+            wake.extend(credentials.into_iter().map(|credential| (key.0.clone(), credential)));
         }
         wake
     }
@@ -153,24 +186,26 @@ impl Index {
         Mark(self.lock().changes)
     }
 
-    /// Takes in that a live read, begun at `mark`, did not find the Secret.
-    pub fn secret_not_found(&self, name: &Name, mark: Mark) {
+    /// Takes in that a live read, begun at `mark`, did not find the object.
+    pub fn not_found(&self, namespace: &str, object: &Object, mark: Mark) {
+        let key = (namespace.to_owned(), object.clone());
         let mut state = self.lock();
-        let told = state.secrets.get(name);
+        let told = state.objects.get(&key);
         if told.is_none_or(|told| told.changed <= mark.0) {
             let version = told.map_or(0, |told| told.version);
-            state.tell(name, version, None);
+            state.tell(&key, version, None);
         }
     }
 
-    /// What is known of a Secret that a spec refers to.
-    pub fn reference(&self, name: &Name) -> Known<ReferenceMetadata> {
-        self.known(name, |object| object.0.clone())
+    /// What is known of an object that a spec refers to.
+    pub fn reference(&self, namespace: &str, object: &Object) -> Known<ReferenceMetadata> {
+        self.known(namespace, object, |object| Some(object.0.clone()))
     }
 
     /// What is known of the Secret at a target's name.
-    pub fn target(&self, name: &Name) -> Known<TargetMetadata> {
-        self.known(name, |object| object.1.clone())
+    pub fn target(&self, (namespace, name): &Name) -> Known<TargetMetadata> {
+        let object = Object { kind: ObjectKind::Secret, name: name.clone() };
+        self.known(namespace, &object, |object| object.1.clone())
     }
 
     /// The other credentials that name the same target.
@@ -186,13 +221,16 @@ impl Index {
 
     fn known<T>(
         &self,
-        name: &Name,
-        part: impl Fn(&(ReferenceMetadata, TargetMetadata)) -> T,
+        namespace: &str,
+        object: &Object,
+        part: impl Fn(&(ReferenceMetadata, Option<TargetMetadata>)) -> Option<T>,
     ) -> Known<T> {
-        match self.lock().secrets.get(name) {
+        match self.lock().objects.get(&(namespace.to_owned(), object.clone())) {
             None => Known::Untold,
             Some(Told { object: None, .. }) => Known::Absent,
-            Some(Told { object: Some(object), .. }) => Known::Present(part(object)),
+            Some(Told { object: Some(object), .. }) => {
+                part(object).map_or(Known::Untold, Known::Present)
+            }
         }
     }
 
@@ -203,21 +241,19 @@ impl Index {
 
 impl State {
     fn learn(&mut self, name: &Name, entry: Entry) {
-        for secret in entry.secrets() {
-            let secret = (name.0.clone(), secret.to_owned());
-            self.named_by.entry(secret).or_default().insert(name.1.clone());
+        for key in entry.keys(&name.0) {
+            self.named_by.entry(key).or_default().insert(name.1.clone());
         }
         self.credentials.insert(name.clone(), entry);
     }
 
     fn forget(&mut self, name: &Name) -> Option<Entry> {
         let entry = self.credentials.remove(name)?;
-        for secret in entry.secrets() {
-            let secret = (name.0.clone(), secret.to_owned());
-            if let Some(credentials) = self.named_by.get_mut(&secret) {
+        for key in entry.keys(&name.0) {
+            if let Some(credentials) = self.named_by.get_mut(&key) {
                 credentials.remove(&name.1);
                 if credentials.is_empty() {
-                    self.named_by.remove(&secret);
+                    self.named_by.remove(&key);
                 }
             }
         }
@@ -226,22 +262,22 @@ impl State {
 
     /// What nobody names any more is not kept up to date, so it must not be believed later.
     fn drop_unnamed(&mut self, namespace: &str, entry: &Entry) {
-        for secret in entry.secrets() {
-            let secret = (namespace.to_owned(), secret.to_owned());
-            if !self.named_by.contains_key(&secret) {
-                self.secrets.remove(&secret);
+        for key in entry.keys(namespace) {
+            if !self.named_by.contains_key(&key) {
+                self.objects.remove(&key);
             }
         }
     }
 
     fn rivals(&self, credential: &Name, target: &str) -> Vec<String> {
-        let target = (credential.0.clone(), target.to_owned());
-        let names = self.named_by.get(&target).into_iter().flatten();
+        let names = self.named_by.get(&(credential.0.clone(), secret(target)));
         names
+            .into_iter()
+            .flatten()
             .filter(|name| **name != credential.1)
             .filter(|name| {
                 let entry = self.credentials.get(&(credential.0.clone(), (*name).clone()));
-                entry.is_some_and(|entry| entry.target == target.1)
+                entry.is_some_and(|entry| entry.target == target)
             })
             .cloned()
             .collect()
@@ -249,27 +285,43 @@ impl State {
 
     fn tell(
         &mut self,
-        name: &Name,
+        key: &Key,
         version: u64,
-        object: Option<(ReferenceMetadata, TargetMetadata)>,
+        object: Option<(ReferenceMetadata, Option<TargetMetadata>)>,
     ) {
-        if !self.named_by.contains_key(name) {
-            self.secrets.remove(name);
+        if !self.named_by.contains_key(key) {
+            self.objects.remove(key);
             return;
         }
-        if self.secrets.get(name).is_some_and(|told| told.version > version) {
+        if self.objects.get(key).is_some_and(|told| told.version > version) {
             return;
         }
         self.changes += 1;
         let changed = self.changes;
-        self.secrets.insert(name.clone(), Told { version, changed, object });
+        self.objects.insert(key.clone(), Told { version, changed, object });
     }
 }
 
 impl Entry {
-    fn secrets(&self) -> impl Iterator<Item = &str> {
-        self.client_secret.as_deref().into_iter().chain([self.target.as_str()])
+    fn keys(&self, namespace: &str) -> impl Iterator<Item = Key> {
+        let all = self.used.iter().cloned().chain([secret(&self.target)]);
+        all.map(|object| (namespace.to_owned(), object))
     }
+}
+
+fn secret(name: &str) -> Object {
+    Object { kind: ObjectKind::Secret, name: name.to_owned() }
+}
+
+/// What a request of this spec would use; nothing where none can be made of it.
+fn objects_of(spec: &OAuthClientCredentialSpec) -> Vec<Object> {
+    let used = plan(spec).map(|plan| used_objects(&references(&plan))).unwrap_or_default();
+    used.into_iter().map(|used| used.object).collect()
+}
+
+fn key_of(kind: ObjectKind, metadata: &ObjectMeta) -> Key {
+    let (namespace, name) = name_of(metadata);
+    (namespace, Object { kind, name })
 }
 
 fn name_of(metadata: &ObjectMeta) -> Name {
@@ -301,7 +353,7 @@ mod tests {
         serde_json::from_value(json!({
             "apiVersion": "oauthcc.dev/v1alpha1", "kind": "OAuthClientCredential",
             "metadata": {"namespace": "n", "name": name, "uid": format!("uid-{name}")},
-            "spec": {"credentialsSecretRef": {"name": "client"}, "target": {"name": target}},
+            "spec": {"tokenURL": "https://idp.example.com/t", "credentialsSecretRef": {"name": "client"}, "target": {"name": target}},
         }))
         .unwrap()
     }
@@ -324,17 +376,17 @@ mod tests {
     fn secrets_that_nobody_names_are_not_stored() {
         let index = Index::default();
         index.credential_told(&credential("a", "t"));
-        assert!(index.secret_told(&secret("foreign", 1)).is_empty());
-        assert_eq!(index.lock().secrets.len(), 0);
-        assert_eq!(index.secret_told(&secret("client", 1)), [key("a")]);
-        assert_eq!(index.secret_told(&secret("t", 2)), [key("a")]);
+        assert!(index.told(ObjectKind::Secret, &secret("foreign", 1)).is_empty());
+        assert_eq!(index.lock().objects.len(), 0);
+        assert_eq!(index.told(ObjectKind::Secret, &secret("client", 1)), [key("a")]);
+        assert_eq!(index.told(ObjectKind::Secret, &secret("t", 2)), [key("a")]);
         index.credential_gone(&credential("a", "t").metadata);
-        index.secret_told(&secret("t", 3));
-        index.secret_gone(&secret("client", 4));
-        assert!(index.lock().named_by.is_empty() && index.lock().secrets.is_empty());
+        index.told(ObjectKind::Secret, &secret("t", 3));
+        index.gone(ObjectKind::Secret, &secret("client", 4));
+        assert!(index.lock().named_by.is_empty() && index.lock().objects.is_empty());
         // Changed while nobody named it: unknown to whoever names it next.
         index.credential_told(&credential("a", "t"));
-        assert_eq!(index.reference(&key("client")), Known::Untold);
+        assert_eq!(index.reference("n", &super::secret("client")), Known::Untold);
     }
 
     #[test]
@@ -342,11 +394,11 @@ mod tests {
         let index = Index::default();
         index.credential_told(&credential("a", "t"));
         assert_eq!(index.target(&key("t")), Known::Untold);
-        index.secret_told(&secret("t", 10));
-        index.secret_told(&secret("t", 9));
+        index.told(ObjectKind::Secret, &secret("t", 10));
+        index.told(ObjectKind::Secret, &secret("t", 9));
         assert_eq!(index.target(&key("t")).present().map(|t| t.resource_version), Some(10));
-        index.secret_gone(&secret("t", 11));
-        index.secret_told(&secret("t", 10));
+        index.gone(ObjectKind::Secret, &secret("t", 11));
+        index.told(ObjectKind::Secret, &secret("t", 10));
         assert_eq!(index.target(&key("t")), Known::Absent);
     }
 
@@ -355,19 +407,20 @@ mod tests {
         let index = Index::default();
         index.credential_told(&credential("a", "t"));
         let mark = index.mark();
-        index.secret_told(&secret("client", 5));
-        index.secret_not_found(&key("client"), mark);
-        assert!(index.reference(&key("client")).present().is_some());
-        index.secret_not_found(&key("client"), index.mark());
-        assert_eq!(index.reference(&key("client")), Known::Absent);
+        index.told(ObjectKind::Secret, &secret("client", 5));
+        index.not_found("n", &super::secret("client"), mark);
+        assert!(index.reference("n", &super::secret("client")).present().is_some());
+        index.not_found("n", &super::secret("client"), index.mark());
+        assert_eq!(index.reference("n", &super::secret("client")), Known::Absent);
     }
 
     #[test]
     fn a_list_that_lacks_a_secret_says_that_it_is_gone() {
         let index = Index::default();
         index.credential_told(&credential("a", "t"));
-        index.secret_told(&secret("t", 5));
-        let woken = index.secrets_listed(&BTreeSet::from([key("client")]), index.mark());
+        index.told(ObjectKind::Secret, &secret("t", 5));
+        let woken =
+            index.listed(ObjectKind::Secret, &BTreeSet::from([key("client")]), index.mark());
         assert_eq!((index.target(&key("t")), woken), (Known::Absent, vec![key("a")]));
     }
 

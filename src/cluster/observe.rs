@@ -2,11 +2,12 @@
 //!
 //! **Invariant:** no call to the API; the same stores and memory give the same observation.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Cluster;
 use crate::domain::crd::OAuthClientCredential;
-use crate::domain::observation::{Known, Observation};
+use crate::domain::observation::Observation;
 use crate::domain::remember;
 use crate::domain::secret::resource_version;
 
@@ -18,17 +19,18 @@ pub fn observe(cluster: &Cluster, credential: &Arc<OAuthClientCredential>) -> Ob
     let namespace = metadata.namespace.clone().unwrap_or_default();
     let name = (namespace.clone(), metadata.name.clone().unwrap_or_default());
     let target = (namespace.clone(), credential.target_name().to_owned());
-    let reference = credential.spec.credentials_secret_ref.as_ref();
     let mut observation = Observation {
         credential: with_latest_status(cluster, uid, credential),
         policy: Arc::clone(&cluster.policy),
-        client_secret: reference.map_or(Known::Untold, |reference| {
-            cluster.index.reference(&(namespace, reference.name.clone()))
-        }),
+        references: BTreeMap::new(),
         target: cluster.index.target(&target),
         rivals: cluster.index.rivals(&name, &target.1),
         memory: cluster.memory.recall(uid),
     };
+    for used in observation.used_objects() {
+        let known = cluster.index.reference(&namespace, &used.object);
+        observation.references.insert(used.object, known);
+    }
     if !observation.memory.seeded {
         observation.memory = remember::seed(&observation);
     }

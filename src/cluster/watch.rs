@@ -1,8 +1,8 @@
-//! Which events wake which credential. In: two watches of one scope, credentials and the metadata of
-//! Secrets. Out: a trigger stream and a store for the Controller, the index kept up to date, wake-ups.
+//! Which events wake which credential. In: watches of one scope, of credentials and of the metadata of
+//! what they name. Out: a trigger stream and a store for the Controller, the index kept up to date, wake-ups.
 //!
-//! **Invariant:** the Secret watch starts once the first list of credentials has filled the index,
-//! and the Controller starts once the first list of Secrets is in: no credential is decided on half
+//! **Invariant:** the other watches start once the first list of credentials has filled the index, and
+//! the Controller starts once their first lists are in: no credential is decided on half
 //! of what is known.
 
 use std::collections::BTreeSet;
@@ -11,17 +11,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::utils::{Backoff, WatchStreamExt};
 use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::{Semaphore, mpsc::UnboundedSender};
 
 use super::index::{Index, Name};
 use super::memory::Memory;
 use crate::domain::crd::{OAuthClientCredential, OAuthClientCredentialSpec};
+use crate::domain::reference::ObjectKind;
+
+/// Secrets, ConfigMaps and ServiceAccounts.
+const REFERENCED_KINDS: u32 = 3;
 
 /// Tells somebody outside this room what a watch could not take in.
 pub type Complain = Arc<dyn Fn(&str, &dyn std::error::Error) + Send + Sync>;
@@ -30,16 +34,16 @@ pub type Complain = Arc<dyn Fn(&str, &dyn std::error::Error) + Send + Sync>;
 pub type Gone = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 /// The watches of one scope.
-pub struct Watches<Credentials, Secrets> {
+pub struct Watches<Credentials, References> {
     /// Drives the Controller.
     pub credentials: Credentials,
     /// The credentials as they are known.
     pub store: Store<OAuthClientCredential>,
     /// To be run beside the Controller, for ever.
-    pub secrets: Secrets,
+    pub references: References,
 }
 
-impl<Credentials, Secrets> std::fmt::Debug for Watches<Credentials, Secrets> {
+impl<Credentials, References> std::fmt::Debug for Watches<Credentials, References> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watches").finish_non_exhaustive()
     }
@@ -56,7 +60,7 @@ pub struct Sinks {
     pub wake: UnboundedSender<Name>,
     /// Told of errors.
     pub complain: Complain,
-    /// Told when every watch has finished its first list, and after each later list of Secrets.
+    /// Told when every watch has finished its first list, and after each later list of credentials.
     pub synced: Arc<dyn Fn() + Send + Sync>,
     /// Told of each credential that is gone.
     pub gone: Gone,
@@ -68,7 +72,7 @@ impl std::fmt::Debug for Sinks {
     }
 }
 
-/// The two watches of all namespaces.
+/// The watches of all namespaces.
 pub fn watches(
     client: &Client,
     sinks: &Sinks,
@@ -81,26 +85,28 @@ pub fn watches(
     let (reader, writer) = store();
     let credentials = credential_events(client, sinks, &known)
         .then({
-            let listed = Arc::clone(&listed);
-            move |event| hold_until_listed(Arc::clone(&listed), event)
+            let (listed, sinks) = (Arc::clone(&listed), sinks.clone());
+            move |event| hold_until_listed(Arc::clone(&listed), sinks.clone(), event)
         })
         .reflect(writer)
         .applied_objects();
     Watches {
         credentials,
         store: reader,
-        secrets: watch_secrets(client.clone(), sinks.clone(), known, listed),
+        references: watch_references(client.clone(), sinks.clone(), known, listed),
     }
 }
 
-/// The reflector may only be complete when the Secrets are known too.
+/// The reflector may only be complete when what the credentials name is known too.
 async fn hold_until_listed<E>(
     listed: Arc<Semaphore>,
+    sinks: Sinks,
     event: Result<Event<OAuthClientCredential>, E>,
 ) -> Result<Event<OAuthClientCredential>, E> {
     if matches!(event, Ok(Event::InitDone)) {
         // The permit goes back at once; the semaphore is never closed.
-        drop(listed.acquire().await);
+        drop(listed.acquire_many(REFERENCED_KINDS).await);
+        (sinks.synced)();
     }
     event
 }
@@ -216,44 +222,69 @@ impl Sinks {
     }
 }
 
-/// One metadata-only watch of all Secrets; those that no credential names are not stored.
-async fn watch_secrets(
+/// The watches of everything that credentials name.
+async fn watch_references(
     client: Client,
     sinks: Sinks,
     known: Arc<Semaphore>,
     listed: Arc<Semaphore>,
 ) {
+    let shared = || (client.clone(), sinks.clone(), Arc::clone(&known), Arc::clone(&listed));
+    tokio::join!(
+        watch_referenced::<Secret>(ObjectKind::Secret, shared()),
+        watch_referenced::<ConfigMap>(ObjectKind::ConfigMap, shared()),
+        watch_referenced::<ServiceAccount>(ObjectKind::ServiceAccount, shared()),
+    );
+}
+
+/// One metadata-only watch of a kind; objects that no credential names are not stored. Every cluster
+/// has Secrets to watch; the other kinds are watched from the first credential on that names one.
+async fn watch_referenced<K>(
+    kind: ObjectKind,
+    (client, sinks, known, listed): (Client, Sinks, Arc<Semaphore>, Arc<Semaphore>),
+) where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + 'static,
+{
     drop(known.acquire().await);
-    let api = Api::<PartialObjectMeta<Secret>>::all(client);
+    let mut first_list = true;
+    if kind != ObjectKind::Secret && !sinks.index.has_a(kind) {
+        listed.add_permits(1);
+        first_list = false;
+        sinks.index.names_a(kind).await;
+    }
+    let api = Api::<PartialObjectMeta<K>>::all(client);
     let mut events = watcher(api, watch_config()).backoff(Steady::default()).boxed();
     let mut names = BTreeSet::new();
     let mut mark = sinks.index.mark();
     while let Some(event) = events.next().await {
-        let name = |secret: &PartialObjectMeta<Secret>| {
-            (secret.namespace().unwrap_or_default(), secret.name_any())
+        let name = |object: &PartialObjectMeta<K>| {
+            (object.namespace().unwrap_or_default(), object.name_any())
         };
         match event {
             Ok(Event::Init) => {
                 names.clear();
                 mark = sinks.index.mark();
             }
-            Ok(Event::InitApply(secret)) => {
-                // Only names that somebody waits for: a list must not cost memory for each Secret.
-                let woken = sinks.index.secret_told(&secret.metadata);
+            Ok(Event::InitApply(object)) => {
+                // Only names that somebody waits for: a list must not cost memory for each object.
+                let woken = sinks.index.told(kind, &object.metadata);
                 if !woken.is_empty() {
-                    names.insert(name(&secret));
+                    names.insert(name(&object));
                 }
                 sinks.wake(woken);
             }
             Ok(Event::InitDone) => {
-                sinks.wake(sinks.index.secrets_listed(&names, mark));
+                sinks.wake(sinks.index.listed(kind, &names, mark));
                 names.clear();
-                listed.add_permits(1);
-                (sinks.synced)();
+                if std::mem::take(&mut first_list) {
+                    listed.add_permits(1);
+                }
             }
-            Ok(Event::Apply(secret)) => sinks.wake(sinks.index.secret_told(&secret.metadata)),
-            Ok(Event::Delete(secret)) => sinks.wake(sinks.index.secret_gone(&secret.metadata)),
-            Err(error) => (sinks.complain)("failed to watch Secrets", &error),
+            Ok(Event::Apply(object)) => sinks.wake(sinks.index.told(kind, &object.metadata)),
+            Ok(Event::Delete(object)) => sinks.wake(sinks.index.gone(kind, &object.metadata)),
+            Err(error) => {
+                (sinks.complain)(&format!("failed to watch {}", kind.resource()), &error);
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which hosts a Secret may be sent to (design D2): the token endpoint as written in the spec, the
+//! Which hosts a Secret may be sent to (design D2): the endpoint as it is written, the
 //! grammar of a host, and the consent of the Secret's owner.
 //!
 //! **Invariant:** hosts are compared as the URL parser reads them, and both sides go through the
@@ -46,39 +46,49 @@ pub struct TokenEndpoint {
     pub host: TokenHost,
 }
 
-/// Why `spec.tokenURL` can't be used. Nothing of the URL is repeated: it may hold a password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a URL can't be used. Nothing of the URL is repeated: it may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlFault {
     /// No URL, or one with white space, control characters or backslashes.
-    #[error(
-        "spec.tokenURL is not a usable URL: write it as https://idp.example.com/oauth2/token, \
-         without spaces or backslashes"
-    )]
     Unparsable,
     /// `http://` without the operator's flag.
-    #[error(
-        "spec.tokenURL begins with http://, which would send the client secret unencrypted: use \
-         https://, or let the operator's administrator set --allow-insecure-endpoints"
-    )]
     Insecure,
     /// `user:password@`.
-    #[error(
-        "spec.tokenURL has a user name or a password in it: remove everything up to the @ and keep \
-         the client's values in the Secret of spec.credentialsSecretRef"
-    )]
     UserInfo,
     /// `idp.example.com.`.
-    #[error("the host of spec.tokenURL ends with a dot: remove the dot")]
     TrailingDot,
     /// `#...`.
-    #[error("spec.tokenURL has a fragment (RFC 6749 section 3.2): remove the # and what follows")]
     Fragment,
     /// A host that no annotation can name, such as `*.example.com`.
-    #[error(
-        "the host of spec.tokenURL is no host name: use letters, digits, hyphens and dots, \
-         without a wildcard, and a port from 1 to 65535"
-    )]
     Host,
+}
+
+impl UrlFault {
+    /// What is wrong with the URL of `field`, and what to do.
+    pub fn message(self, field: &str) -> String {
+        match self {
+            Self::Unparsable => format!(
+                "{field} is not a usable URL: write it as https://idp.example.com/oauth2/token, \
+                 without spaces or backslashes"
+            ),
+            Self::Insecure => format!(
+                "{field} begins with http://, which would send the client secret unencrypted: use \
+                 https://, or let the operator's administrator set --allow-insecure-endpoints"
+            ),
+            Self::UserInfo => format!(
+                "{field} has a user name or a password in it: remove everything up to the @ and keep \
+                 the client's values in the Secret of spec.credentialsSecretRef"
+            ),
+            Self::TrailingDot => format!("the host of {field} ends with a dot: remove the dot"),
+            Self::Fragment => format!(
+                "{field} has a fragment (RFC 6749 section 3.2): remove the # and what follows"
+            ),
+            Self::Host => format!(
+                "the host of {field} is no host name: use letters, digits, hyphens and dots, \
+                 without a wildcard, and a port from 1 to 65535"
+            ),
+        }
+    }
 }
 
 /// What the settings say about consent.
@@ -112,7 +122,7 @@ pub enum Consent {
     NotListedByCluster,
 }
 
-/// Reads `spec.tokenURL`. `http` without a port is port 80.
+/// Reads the URL of a token endpoint or of an issuer. `http` without a port is port 80.
 ///
 /// # Errors
 /// What the schema can't refuse, and the same again for what it can.

@@ -8,12 +8,26 @@
     reason = "KubeSchema repeats each struct inside a function to derive its schema"
 )]
 
+mod authentication;
+mod request;
+mod status;
+
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use authentication::{
+    BasicEncoding, CaBundleKind, CaBundleRef, ClientAuthentication, ClientAuthenticationMethod,
+    ClientCertificateSecretRef, ClientSecretBasic, ClientSecretJwt, HmacAlgorithm, KeySecretRef,
+    PrivateKeyJwt, ServiceAccountToken, SigningAlgorithm, Tls,
+};
+pub use request::{
+    BodyFormat, ExpiresInUnit, Header, Parameter, ParameterLocation, Provider,
+    RESERVED_HEADER_PREFIXES, RESERVED_HEADERS, RESERVED_PARAMETERS, RequestOptions,
+    ResponseOptions, SecretKeyRef, ValueFrom,
+};
+pub use status::{Binding, OAuthClientCredentialStatus, TokenStatus};
 
 /// The field manager of every server-side apply, and the `app.kubernetes.io/managed-by` label.
 pub const FIELD_MANAGER: &str = "oauthcc-operator";
@@ -37,7 +51,7 @@ pub const INPUTS_VERSION: &str = "oauthcc.dev/inputs-version";
 pub const TOKEN_KEY: &str = "oauthcc.dev/token-key";
 /// Annotation on managed Secrets: when the server hinted to renew (only where it did).
 pub const REFRESH_AT: &str = "oauthcc.dev/refresh-at";
-/// Annotation of consent on the client Secret: the hosts that its values may be sent to.
+/// Annotation of consent on Secrets and ServiceAccounts: the hosts that their values may be sent to.
 pub const ALLOWED_TOKEN_HOSTS: &str = "oauthcc.dev/allowed-token-hosts";
 /// Annotation on the credential: any new value asks for a new token, once.
 pub const RENEW_REQUESTED_AT: &str = "oauthcc.dev/renew-requested-at";
@@ -82,14 +96,22 @@ const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]
     ).message("the managed Secret would replace the client Secret: give spec.target.name another name than spec.credentialsSecretRef.name")
      .field_path(".spec.target"),
     validation = Rule::new(
+        "[(has(self.spec.target) && has(self.spec.target.name) ? self.spec.target.name : self.metadata.name)].all(t, (!has(self.spec.clientAuthentication) || !has(self.spec.clientAuthentication.privateKeyJWT) || self.spec.clientAuthentication.privateKeyJWT.keySecretRef.name != t) && (!has(self.spec.tls) || ((!has(self.spec.tls.clientCertificateSecretRef) || self.spec.tls.clientCertificateSecretRef.name != t) && (!has(self.spec.tls.caBundleRef) || !has(self.spec.tls.caBundleRef.kind) || self.spec.tls.caBundleRef.kind != 'Secret' || self.spec.tls.caBundleRef.name != t))) && (!has(self.spec.request) || ((!has(self.spec.request.parameters) || self.spec.request.parameters.all(p, !has(p.valueFrom) || p.valueFrom.secretKeyRef.name != t)) && (!has(self.spec.request.headers) || self.spec.request.headers.all(h, !has(h.valueFrom) || h.valueFrom.secretKeyRef.name != t)))))"
+    ).message("the managed Secret would replace a Secret that the spec refers to: give spec.target.name a name of its own")
+     .field_path(".spec.target"),
+    validation = Rule::new(
         "(has(self.spec.target) && has(self.spec.target.name) ? self.spec.target.name : self.metadata.name) == (has(oldSelf.spec.target) && has(oldSelf.spec.target.name) ? oldSelf.spec.target.name : oldSelf.metadata.name)"
     ).message("the managed Secret can't be renamed yet: create a second credential with the new spec.target.name, move the pods to it, then delete this one")
      .field_path(".spec.target"),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.tokenURL)").message("set spec.tokenURL to the token endpoint, for example https://idp.example.com/oauth2/token").reason(Reason::FieldValueRequired),
-    validation = Rule::new("has(self.credentialsSecretRef)").message("set spec.credentialsSecretRef.name to the Secret that holds the client ID and the client secret").reason(Reason::FieldValueRequired),
+    validation = Rule::new("has(self.issuer) ? !has(self.tokenURL) && !has(self.provider) : has(self.tokenURL) || has(self.provider)").message("say where to ask: spec.tokenURL (the token endpoint, for example https://idp.example.com/oauth2/token), spec.provider, both of them, or spec.issuer alone").reason(Reason::FieldValueRequired),
+    validation = Rule::new("has(self.credentialsSecretRef) || (has(self.clientAuthentication) && has(self.clientAuthentication.method) ? self.clientAuthentication.method in ['PrivateKeyJWT', 'TLSClientAuth', 'ServiceAccountToken', 'None'] : has(self.provider))").message("set spec.credentialsSecretRef.name to the Secret that holds the client ID and the client secret").reason(Reason::FieldValueRequired),
+    validation = Rule::new("has(self.clientID) || has(self.credentialsSecretRef) || (has(self.clientAuthentication) && has(self.clientAuthentication.method) ? self.clientAuthentication.method in ['ServiceAccountToken'] : has(self.provider))").message("set spec.clientID, or spec.credentialsSecretRef.name to the Secret that holds the client ID").reason(Reason::FieldValueRequired),
+    validation = Rule::new("!(has(self.clientAuthentication) && has(self.clientAuthentication.method) ? self.clientAuthentication.method in ['TLSClientAuth'] : false) || (has(self.tls) && has(self.tls.clientCertificateSecretRef))").message("method TLSClientAuth needs spec.tls.clientCertificateSecretRef.name: the Secret of type kubernetes.io/tls with the client certificate").reason(Reason::FieldValueRequired),
+    validation = Rule::new("!has(self.request) || !has(self.request.bodyFormat) || self.request.bodyFormat != 'Query' || !(has(self.clientAuthentication) && has(self.clientAuthentication.method) ? self.clientAuthentication.method in ['ClientSecretPost', 'ClientSecretJWT', 'PrivateKeyJWT', 'ServiceAccountToken'] : false)").message("spec.request.bodyFormat: Query would put a secret or an assertion into the URL, where proxies log it: use method ClientSecretBasic, TLSClientAuth or None, or bodyFormat Form or JSON"),
+    validation = Rule::new("!has(self.request) || !has(self.request.bodyFormat) || self.request.bodyFormat != 'Query' || !has(self.request.parameters) || self.request.parameters.all(p, !has(p.valueFrom))").message("spec.request.bodyFormat: Query would put a value of a Secret into the URL, where proxies log it: remove valueFrom from spec.request.parameters, or use bodyFormat Form or JSON"),
     validation = Rule::new("!has(self.clientID) || !has(self.credentialsSecretRef) || !has(self.credentialsSecretRef.clientIDKey)").message("the client ID has two sources: remove spec.clientID or spec.credentialsSecretRef.clientIDKey"),
 )]
 pub struct OAuthClientCredentialSpec {
@@ -98,13 +120,24 @@ pub struct OAuthClientCredentialSpec {
     pub suspend: bool,
 
     /// The token endpoint (RFC 6749 §3.2), an https URL without user-info.
-    /// A query is sent as it is written. Required.
+    /// A query is sent as it is written. It wins over the one of `provider`.
     #[serde(rename = "tokenURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 10, max = 2048), regex(pattern = "^https?://[^\\s]+$"))]
     pub token_url: Option<String>,
 
-    /// The Secret in the same namespace that holds the client ID and the client secret.
-    /// Its annotation `oauthcc.dev/allowed-token-hosts` must list the host of the token endpoint. Required.
+    /// The issuer, whose metadata names the token endpoint (OpenID Connect Discovery 1.0, RFC 8414).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 10, max = 2048), regex(pattern = "^https?://[^\\s?#]+$"))]
+    pub issuer: Option<String>,
+
+    /// The service that is asked, from the catalogue: its URL and its habits, over which the fields of
+    /// this spec win.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
+
+    /// The Secret in the same namespace that holds the client ID and the client secret, or the client ID
+    /// alone where the method needs no client secret.
+    /// Its annotation `oauthcc.dev/allowed-token-hosts` must list the host of the token endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<CredentialsSecretRef>,
 
@@ -131,9 +164,30 @@ pub struct OAuthClientCredentialSpec {
     #[schemars(length(min = 1, max = 2048))]
     pub audience: Option<String>,
 
+    /// The resources that the token is for, each sent as `resource` (RFC 8707): absolute URIs without
+    /// a fragment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        inner(
+            length(min = 1, max = 2048),
+            regex(pattern = "^[A-Za-z][A-Za-z0-9+.-]*:[\\x21\\x22\\x24-\\x7E]+$")
+        )
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub resource_indicators: Vec<String>,
+
     /// For endpoints with habits of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestOptions>,
+
+    /// Where the answer holds what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<ResponseOptions>,
+
+    /// Trust and identity of the TLS connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 
     /// When the token is renewed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,36 +213,6 @@ pub struct CredentialsSecretRef {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = SECRET_KEY_PATTERN))]
     pub client_secret_key: Option<String>,
-}
-
-/// How the client proves who it is (RFC 6749 §2.3).
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ClientAuthentication {
-    /// The method; `ClientSecretBasic` where it is absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub method: Option<ClientAuthenticationMethod>,
-}
-
-/// The method, named as OpenID Connect Core §9 names it; `ClientSecretBasic` where it is absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ClientAuthenticationMethod {
-    /// HTTP Basic, ID and secret form-urlencoded one by one (RFC 6749 §2.3.1).
-    #[default]
-    ClientSecretBasic,
-    /// `client_id` and `client_secret` in the body.
-    ClientSecretPost,
-}
-
-/// For endpoints with habits of their own.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RequestOptions {
-    /// How long one token request may take, from 1s to 30s; `10s` where it is absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 24), regex(pattern = DURATION_PATTERN))]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('30s')").message("spec.request.timeout must be from 1s to 30s"))]
-    pub timeout: Option<kube::core::Duration>,
 }
 
 /// When the token is renewed.
@@ -227,80 +251,19 @@ pub struct Target {
     pub token_key: Option<String>,
 }
 
-/// What the operator reports. The managed Secret is the record; this is a copy for people and tools.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OAuthClientCredentialStatus {
-    /// The generation of the spec that this status speaks of; -1 before the first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// The token endpoint as used, without query.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048))]
-    pub endpoint: Option<String>,
-    /// The managed Secret (servicebinding.io).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub binding: Option<Binding>,
-    /// The token in the managed Secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub token: Option<TokenStatus>,
-    /// Attempts that failed in a row.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
-    pub failed_attempts: Option<i32>,
-    /// When the latest attempt failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_failure_time: Option<Time>,
-    /// The inputs of the latest failed attempt, as a digest of versions.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub last_failure_inputs: Option<String>,
-    /// When the endpoint is asked next; absent while something other than time is waited for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_attempt_time: Option<Time>,
-    /// The value of `oauthcc.dev/renew-requested-at` that was acted on last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub last_handled_renew_request: Option<String>,
-    /// `Ready`, `ResolvedRefs`, `RequestSucceeded` and `SecretSynced`; `Reconciling` and `Stalled` only while they are True.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
-}
-
-/// The managed Secret (servicebinding.io).
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Binding {
-    /// Name of the managed Secret.
-    #[schemars(length(max = 253))]
-    pub name: String,
-}
-
-/// The token in the managed Secret.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TokenStatus {
-    /// When it was issued: the moment before the request was sent.
-    pub issue_time: Time,
-    /// When it expires.
-    pub expiration_time: Time,
-    /// When it is renewed.
-    pub renewal_time: Time,
-    /// The scopes as granted; absent means as asked (RFC 6749 §5.1).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(max = 512)))]
-    #[x_kube(merge_strategy = ListMerge::Atomic)]
-    pub scopes: Vec<String>,
-    /// How many tokens were written, this one included.
-    pub revision: i64,
-}
-
 /// The key of the client ID where the spec names none.
 pub const DEFAULT_CLIENT_ID_KEY: &str = "client-id";
 /// The key of the client secret where the spec names none.
 pub const DEFAULT_CLIENT_SECRET_KEY: &str = "client-secret";
+/// The key of a private key where the spec names none.
+pub const DEFAULT_PRIVATE_KEY: &str = "tls.key";
+/// The key of a bundle of certificate authorities where the spec names none.
+pub const DEFAULT_CA_BUNDLE_KEY: &str = "ca.crt";
+/// The keys of a Secret of type `kubernetes.io/tls`: the chain and the private key.
+pub const TLS_KEYS: (&str, &str) = ("tls.crt", "tls.key");
+/// How long a `ServiceAccount`'s token lives where the spec says nothing, in seconds; the API server
+/// refuses less.
+pub const DEFAULT_SERVICE_ACCOUNT_TOKEN_SECONDS: i64 = 600;
 /// The key of the token where the spec names none.
 pub const DEFAULT_TOKEN_KEY: &str = "token";
 /// The limit of one token request where the spec names none.
@@ -323,11 +286,6 @@ impl CredentialsSecretRef {
 }
 
 impl OAuthClientCredentialSpec {
-    /// The method of client authentication, default applied.
-    pub fn method(&self) -> ClientAuthenticationMethod {
-        self.client_authentication.as_ref().and_then(|auth| auth.method).unwrap_or_default()
-    }
-
     /// The limit of one token request, default applied, held to 1 s to 30 s.
     pub fn request_timeout(&self) -> Duration {
         let asked = self.request.as_ref().and_then(|request| request.timeout);

@@ -11,11 +11,13 @@
 
 use jiff::Timestamp;
 
-use crate::domain::consent::{self, Consent, TokenEndpoint};
+use crate::domain::consent::{self, Consent, TokenEndpoint, TokenHost};
 use crate::domain::crd;
 use crate::domain::fingerprint;
 use crate::domain::observation::{Known, Observation, Refusal, Rival, TokenState};
+use crate::domain::plan::{Fault, Location};
 use crate::domain::reason::{Class, Reason};
+use crate::domain::reference::{Object, Use, UsedObject};
 use crate::domain::schedule;
 use crate::domain::secret::{Record, TargetMetadata};
 
@@ -254,68 +256,138 @@ fn write_waits(o: &Observation, now: Timestamp) -> bool {
 
 /// What stands in the way before anything is sent, as far as metadata and memory tell.
 pub fn local_refusal(o: &Observation) -> Option<Refusal> {
-    let refuse = |reason, message| Refusal {
-        reason,
-        message,
-        inputs_version: o.inputs_version().unwrap_or_default(),
-        next_attempt_at: None,
-        failures: 0,
-    };
-    let endpoint = match endpoint(o) {
+    let endpoint = match named_endpoint(o) {
         Ok(endpoint) => endpoint,
-        Err((reason, message)) => return Some(refuse(reason, message)),
+        Err(fault) => return Some(o.refused(fault)),
     };
-    let Some(reference) = &o.credential.spec.credentials_secret_ref else {
-        let message = "set spec.credentialsSecretRef.name to the Secret of the client".to_owned();
-        return Some(refuse(Reason::CredentialsNotFound, message));
-    };
-    match &o.client_secret {
-        Known::Untold => o.remembered_refusal().cloned(),
-        Known::Absent => Some(refuse(
-            Reason::CredentialsNotFound,
-            format!("Secret {} does not exist: create it in this namespace", reference.name),
-        )),
-        Known::Present(seen) => {
-            let annotation = seen.allowed_token_hosts.as_deref();
-            consent_refusal(o, &endpoint, &reference.name, annotation)
-                .map(|(reason, message)| refuse(reason, message))
-                .or_else(|| o.remembered_refusal().cloned())
+    if let Some(fault) = api_audience_fault(o) {
+        return Some(o.refused(fault));
+    }
+    for used in o.used_objects() {
+        match o.known(&used.object) {
+            // A read will tell, or has told.
+            Known::Untold => {}
+            Known::Absent => return Some(o.refused(absent(&used))),
+            Known::Present(seen) => {
+                let annotation = seen.allowed_token_hosts.as_deref();
+                if let Some(fault) = consent_refusal(o, &endpoint.host, &used, annotation) {
+                    return Some(o.refused(fault));
+                }
+            }
         }
+    }
+    o.remembered_refusal().cloned()
+}
+
+/// That an object which the spec names does not exist.
+pub fn absent(used: &UsedObject) -> Fault {
+    let Object { kind, name } = &used.object;
+    let message = format!(
+        "{} {name} does not exist: create it in this namespace, or name another one in {}",
+        kind.as_str(),
+        used.used_as.field()
+    );
+    Fault { reason: used.used_as.absent(), message }
+}
+
+/// The endpoint that the spec names, the issuer's where it names that, or why it is refused as it is
+/// written. By its host requests are counted.
+///
+/// # Errors
+/// A spec that can't be asked with, a URL or an address that is refused.
+pub fn named_endpoint(o: &Observation) -> Result<TokenEndpoint, Fault> {
+    match o.plan()?.location {
+        Location::TokenUrl(url) => permitted_endpoint(o, &url, "spec.tokenURL"),
+        Location::Issuer(url) => permitted_endpoint(o, &url, "spec.issuer"),
     }
 }
 
-/// Where to ask, or why that is refused as it is written.
-pub fn endpoint(o: &Observation) -> Result<TokenEndpoint, (Reason, String)> {
-    let written = o.credential.spec.token_url.as_deref().unwrap_or_default();
-    let endpoint = consent::token_endpoint(written, o.policy.allow_insecure)
-        .map_err(|fault| (Reason::EndpointNotAllowed, fault.to_string()))?;
+/// A URL that may be asked as far as its spelling tells; `field` is where it is written.
+///
+/// # Errors
+/// As [`named_endpoint`].
+pub fn permitted_endpoint(
+    o: &Observation,
+    written: &str,
+    field: &str,
+) -> Result<TokenEndpoint, Fault> {
+    let endpoint = consent::token_endpoint(written, o.policy.allow_insecure).map_err(|fault| {
+        Fault { reason: Reason::EndpointNotAllowed, message: fault.message(field) }
+    })?;
     if o.policy.addresses.permits_as_written(&endpoint.url) {
         return Ok(endpoint);
     }
     let message = format!(
         "{} is a loopback, link-local or otherwise refused address: use the public name of the \
-         endpoint in spec.tokenURL, or start the operator with --allow-endpoint-addresses",
+         endpoint in {field}, or start the operator with --allow-endpoint-addresses",
         endpoint.host
     );
-    Err((Reason::EndpointAddressRefused, message))
+    Err(Fault { reason: Reason::EndpointAddressRefused, message })
 }
 
-/// Why the owner of the client Secret, or of the cluster, does not let it be sent to the endpoint.
-pub fn consent_refusal(
+/// A token that the API server itself accepts must not leave the cluster.
+fn api_audience_fault(o: &Observation) -> Option<Fault> {
+    let account = o.plan().ok()?.service_account_token?;
+    is_api_audience(&account.audience, &o.policy.api_audiences)
+        .then(|| api_audience_refused(&account.audience))
+}
+
+/// Whether an audience is one of the API server's: those that are known, and every spelling of its
+/// names inside the cluster.
+pub fn is_api_audience(audience: &str, known: &[String]) -> bool {
+    let plain = |audience: &str| {
+        let lower = audience.trim().trim_end_matches('/').to_ascii_lowercase();
+        let bare = lower.split_once("://").map_or(lower.as_str(), |(_, rest)| rest);
+        bare.to_owned()
+    };
+    let asked = plain(audience);
+    let host = asked.split(['/', ':', '?', '#']).next().unwrap_or_default().trim_end_matches('.');
+    let inside = host == "kubernetes"
+        || host == "kubernetes.default"
+        || host.starts_with("kubernetes.default.");
+    inside || known.iter().any(|known| plain(known) == asked)
+}
+
+/// The refusal of a token for an audience of the API server's.
+pub fn api_audience_refused(audience: &str) -> Fault {
+    Fault {
+        reason: Reason::ServiceAccountTokenRefused,
+        message: format!(
+            "the audience {audience} is the Kubernetes API server's, which would accept the token from \
+             whoever receives it: set spec.clientAuthentication.serviceAccountToken.audience to the one \
+             that the authorization server expects"
+        ),
+    }
+}
+
+/// The first object whose owner does not let it be used at a host, of those that are known.
+pub fn not_consented(o: &Observation, host: &TokenHost) -> Option<Fault> {
+    o.used_objects().iter().find_map(|used| {
+        let seen = o.known(&used.object).present()?;
+        consent_refusal(o, host, used, seen.allowed_token_hosts.as_deref())
+    })
+}
+
+/// Why the owner of an object, or of the cluster, does not let it be used at a host.
+fn consent_refusal(
     o: &Observation,
-    endpoint: &TokenEndpoint,
-    secret: &str,
+    host: &TokenHost,
+    used: &UsedObject,
     annotation: Option<&str>,
-) -> Option<(Reason, String)> {
-    let host = &endpoint.host;
+) -> Option<Fault> {
+    if !used.needs_consent {
+        return None;
+    }
+    let Object { kind, name } = &used.object;
+    let kind = kind.as_str();
     let message = match consent::consent(&o.policy.consent, annotation, host) {
         Consent::Given => return None,
         Consent::Missing { line } => format!(
-            "Secret {secret} does not allow its values to be sent to {host}: \
-             add the annotation {line} to it"
+            "{kind} {name} does not allow {} {host}: add the annotation {line} to it",
+            what_is_sent(used)
         ),
         Consent::Malformed { entry, line } => format!(
-            "the annotation {} of Secret {secret} has the entry {entry:?}, which is no host in lower \
+            "the annotation {} of {kind} {name} has the entry {entry:?}, which is no host in lower \
              case with an optional port: write {line}",
             crd::ALLOWED_TOKEN_HOSTS
         ),
@@ -324,7 +396,18 @@ pub fn consent_refusal(
              ask the platform team to add it"
         ),
     };
-    Some((Reason::EndpointNotAllowed, message))
+    Some(Fault { reason: Reason::EndpointNotAllowed, message })
+}
+
+const fn what_is_sent(used: &UsedObject) -> &'static str {
+    match used.used_as {
+        Use::SigningKey | Use::SigningCertificate => "assertions to be signed with its key for",
+        Use::ClientCertificate | Use::ClientCertificateKey => "its certificate to be presented to",
+        Use::ServiceAccount => "its tokens to be sent to",
+        Use::ClientSecret | Use::ClientId | Use::Parameter(_) | Use::Header(_) | Use::CaBundle => {
+            "its values to be sent to"
+        }
+    }
 }
 
 /// Whose the Secret at the target's name is, if it is not ours; and who goes first if there is none.

@@ -8,9 +8,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use aws_lc_rs::{constant_time, digest, hmac};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::domain::crd::{ClientAuthenticationMethod, OAuthClientCredentialSpec};
+use crate::domain::crd::{
+    BasicEncoding, BodyFormat, ClientAuthentication, ClientAuthenticationMethod,
+    DEFAULT_SERVICE_ACCOUNT_TOKEN_SECONDS, Header, HmacAlgorithm, OAuthClientCredentialSpec,
+    Parameter, RequestOptions, ResponseOptions,
+};
+use crate::domain::plan::ResponseShape;
 use crate::domain::redacted::Redacted;
 
 const VERSION: &str = "v1";
@@ -22,11 +28,12 @@ pub struct SecretValues(Redacted<Vec<u8>>);
 
 impl SecretValues {
     /// The values in the order in which the request uses them.
-    pub fn new(values: &[&str]) -> Self {
+    pub fn new<T: AsRef<[u8]>>(values: &[T]) -> Self {
         let mut bytes = Vec::new();
         for value in values {
+            let value = value.as_ref();
             bytes.extend_from_slice(&(value.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(value);
         }
         Self(Redacted::new(bytes))
     }
@@ -42,17 +49,29 @@ impl SecretValues {
     }
 }
 
-/// Part a: what the spec asks for, defaults left out, timeouts and schedules not counted.
+/// Part a: what the spec asks for, defaults left out, timeouts, schedules and the names of Secrets not
+/// counted. What the catalogue makes of it is not counted either, so that a new one asks for nothing.
 pub fn request_digest(spec: &OAuthClientCredentialSpec) -> String {
-    let method = spec.client_authentication.as_ref().and_then(|auth| auth.method);
+    let authentication = spec.client_authentication.clone().unwrap_or_default();
+    let method = authentication.method.filter(|method| {
+        // With a provider an absent method is the provider's, so a written one says something.
+        spec.provider.is_some() || *method != ClientAuthenticationMethod::default()
+    });
     // A BTreeMap, whose order no feature of serde_json changes: the digest must outlive upgrades.
     let mut asked = BTreeMap::from([
         ("audience", json!(spec.audience)),
         ("clientID", json!(spec.client_id)),
-        ("method", json!(method.filter(|method| *method != ClientAuthenticationMethod::default()))),
+        ("issuer", json!(spec.issuer)),
+        ("method", json!(method)),
+        ("provider", json!(spec.provider)),
+        ("resourceIndicators", json!(spec.resource_indicators)),
         ("scopes", json!(spec.scopes)),
         ("tokenURL", json!(spec.token_url)),
     ]);
+    asked.extend(authentication_asked(authentication, spec.provider.is_some()));
+    asked.extend(request_asked(spec.request.clone().unwrap_or_default(), spec.provider.is_some()));
+    asked
+        .extend(response_asked(spec.response.clone().unwrap_or_default(), spec.provider.is_some()));
     asked.retain(|_, value| !value.is_null() && *value != json!([]));
     let canonical = asked.iter().fold(String::new(), |mut text, (name, value)| {
         // Writing to a String can't fail.
@@ -60,6 +79,69 @@ pub fn request_digest(spec: &OAuthClientCredentialSpec) -> String {
         text
     });
     hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref())
+}
+
+/// A value that is not the default; with a provider, whose defaults are others, any value.
+fn unless_default<T: PartialEq + Serialize>(
+    value: Option<T>,
+    default: &T,
+    provider: bool,
+) -> Value {
+    json!(value.filter(|value| provider || value != default))
+}
+
+fn authentication_asked(
+    authentication: ClientAuthentication,
+    provider: bool,
+) -> [(&'static str, Value); 7] {
+    let basic = authentication.client_secret_basic.and_then(|basic| basic.encoding);
+    let hmac = authentication.client_secret_jwt.and_then(|settings| settings.algorithm);
+    let key = authentication.private_key_jwt.unwrap_or_default();
+    let account = authentication.service_account_token;
+    let seconds = account.as_ref().and_then(|account| account.expiration_seconds);
+    [
+        ("encoding", unless_default(basic, &BasicEncoding::default(), provider)),
+        ("hmacAlgorithm", unless_default(hmac, &HmacAlgorithm::default(), false)),
+        ("keyAlgorithm", json!(key.algorithm)),
+        ("keyAudience", json!(key.audience)),
+        ("keyID", json!(key.key_id)),
+        ("serviceAccount", json!(account.map(|account| (account.name, account.audience)))),
+        (
+            "serviceAccountSeconds",
+            unless_default(seconds, &DEFAULT_SERVICE_ACCOUNT_TOKEN_SECONDS, false),
+        ),
+    ]
+}
+
+fn request_asked(request: RequestOptions, provider: bool) -> [(&'static str, Value); 5] {
+    let parameter = |parameter: &Parameter| {
+        let place = parameter.location.unwrap_or_default();
+        json!([parameter.name, parameter.value, place])
+    };
+    let header = |header: &Header| json!([header.name, header.value]);
+    [
+        ("bodyFormat", unless_default(request.body_format, &BodyFormat::default(), provider)),
+        (
+            "grantType",
+            unless_default(request.grant_type, &"client_credentials".to_owned(), provider),
+        ),
+        ("headers", request.headers.iter().map(header).collect()),
+        ("parameters", request.parameters.iter().map(parameter).collect()),
+        ("scopeSeparator", unless_default(request.scope_separator, &" ".to_owned(), provider)),
+    ]
+}
+
+fn response_asked(response: ResponseOptions, provider: bool) -> [(&'static str, Value); 3] {
+    let standard = ResponseShape::default();
+    let ResponseOptions { token_pointer, expires_in_pointer, expires_in_unit } = response;
+    [
+        (
+            "expiresInPointer",
+            unless_default(expires_in_pointer, &standard.expires_in_pointer, provider),
+        ),
+        ("expiresInUnit", unless_default(expires_in_unit, &standard.expires_in_unit, provider)),
+        ("tokenPointer", unless_default(token_pointer, &standard.token_pointer, provider)),
+    ]
 }
 
 /// The annotation `request-fingerprint`: `v1:<a>:<b>`.
@@ -146,10 +228,13 @@ mod tests {
         assert_eq!(base.len(), 32);
         let mut same = spec();
         same.suspend = true;
-        same.request =
-            Some(RequestOptions { timeout: Some(std::time::Duration::from_secs(3).into()) });
+        same.request = Some(RequestOptions {
+            timeout: Some(std::time::Duration::from_secs(3).into()),
+            ..RequestOptions::default()
+        });
         same.client_authentication = Some(ClientAuthentication {
             method: Some(ClientAuthenticationMethod::ClientSecretBasic),
+            ..ClientAuthentication::default()
         });
         assert_eq!(request_digest(&same), base, "defaults and timeouts ask for nothing else");
         let mut other = spec();
@@ -161,6 +246,7 @@ mod tests {
         let mut other = spec();
         other.client_authentication = Some(ClientAuthentication {
             method: Some(ClientAuthenticationMethod::ClientSecretPost),
+            ..ClientAuthentication::default()
         });
         assert_ne!(request_digest(&other), base);
     }

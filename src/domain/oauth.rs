@@ -6,13 +6,15 @@
 //! come from closed lists. The one exception are the scopes of a grant, which are held to the
 //! grammar of RFC 6749 §3.3 and dropped where they repeat the token or the client secret.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use jiff::Timestamp;
 use url::Url;
 
 use crate::domain::{
-    crd::{ClientAuthenticationMethod, OAuthClientCredentialSpec},
+    crd::{BasicEncoding, ClientAuthenticationMethod},
+    fingerprint::SecretValues,
+    plan::{Fault, RequestPlan, ResponseShape},
     reason::Reason,
     redacted::Redacted,
 };
@@ -31,28 +33,101 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The largest token that is published, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// Who asks: the values as [`secret_text`] read them.
-#[derive(Clone)]
-pub struct ClientCredentials {
-    /// The client ID (RFC 6749 §2.2), no secret by itself.
-    pub id: String,
+/// What was read for a request, by use; a parameter or header that the spec writes out is not here.
+#[derive(Clone, Debug, Default)]
+pub struct RequestValues {
+    /// The client ID (RFC 6749 §2.2) where a Secret holds it.
+    pub client_id: Option<Redacted<String>>,
     /// The client secret (RFC 6749 §2.3.1).
-    pub secret: Redacted<String>,
+    pub client_secret: Option<Redacted<String>>,
+    /// The private key that signs assertions, PEM.
+    pub signing_key: Option<Redacted<Vec<u8>>>,
+    /// The certificate of that key, PEM.
+    pub signing_certificate: Option<Redacted<Vec<u8>>>,
+    /// The values of parameters, by their place in the plan.
+    pub parameters: BTreeMap<usize, Redacted<String>>,
+    /// The values of headers, by their place in the plan.
+    pub headers: BTreeMap<usize, Redacted<String>>,
+    /// The client certificate.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Certificate authorities, PEM.
+    pub ca_bundle: Option<Redacted<Vec<u8>>>,
+    /// A token of a `ServiceAccount`; made anew for each request, so it is no value of the inputs.
+    pub service_account_token: Option<Redacted<String>>,
 }
 
-/// One token request, ready to send: `POST`, `application/x-www-form-urlencoded`.
+/// A client certificate of a connection (RFC 8705), PEM.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// The certificate and those that lead to its authority.
+    pub chain: Redacted<Vec<u8>>,
+    /// Its private key.
+    pub key: Redacted<Vec<u8>>,
+}
+
+/// Randomness for one `jti` (RFC 7519 §4.1.7), drawn by the caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Entropy(pub [u8; 16]);
+
+/// Trust and identity of a connection, beside what the operator was started with. PEM.
+#[derive(Clone, Debug, Default)]
+pub struct Transport {
+    /// Certificate authorities that are trusted too.
+    pub ca_bundle: Option<Redacted<Vec<u8>>>,
+    /// The client certificate.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// How the parameters are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpMethod {
+    /// With a body, perhaps an empty one.
+    #[default]
+    Post,
+    /// Without a body.
+    Get,
+}
+
+/// One token request, ready to send.
 #[derive(Clone)]
 pub struct TokenRequest {
-    /// The token endpoint, its query as written.
+    /// How.
+    pub http_method: HttpMethod,
+    /// The token endpoint with its whole query.
     pub url: Url,
-    /// The value of the `Authorization` header, where the method has one.
-    pub authorization: Option<Redacted<String>>,
-    /// The form body.
-    pub body: Redacted<String>,
-    /// The client secret as it is and as the header has it, to know an echo by.
+    /// Every header that is not the connection's own: `Accept`, `Content-Type`, `Authorization` and
+    /// those of the spec. Names in lower case.
+    pub headers: Vec<(String, Redacted<String>)>,
+    /// The body.
+    pub body: Option<Redacted<String>>,
+    /// The secrets as they are and as they are written, to know an echo by.
     pub sent: Vec<Redacted<String>>,
+    /// Where the answer holds what.
+    pub shape: ResponseShape,
+    /// What a message about a refusal may point at.
+    pub traits: RequestTraits,
     /// The limit of the whole exchange, from the look-up of the name to the last byte.
     pub timeout: Duration,
+}
+
+/// What is worth knowing about a request when it is refused; nothing of it is secret.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each behind one hint")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestTraits {
+    /// The method of client authentication.
+    pub method: ClientAuthenticationMethod,
+    /// How ID and secret were written into the Basic header.
+    pub encoding: BasicEncoding,
+    /// Whether form encoding changes the ID or the secret.
+    pub encoding_matters: bool,
+    /// Whether the client ID or the client secret begins or ends with white space.
+    pub white_space: bool,
+    /// Whether the assertion's audience is the issuer; else it is the token URL or what the spec says.
+    pub audience_is_issuer: bool,
+    /// Whether the spec gives the audience of the assertion.
+    pub audience_is_given: bool,
+    /// Whether scopes were asked for.
+    pub scopes: bool,
 }
 
 /// Why a value of a client Secret can't be used; completes the sentence "key … of Secret …".
@@ -80,6 +155,8 @@ pub struct Answer {
     pub body: Redacted<Vec<u8>>,
     /// [`TokenRequest::sent`]: what the answer must not be believed to say.
     pub sent: Vec<Redacted<String>>,
+    /// [`TokenRequest::shape`].
+    pub shape: ResponseShape,
 }
 
 /// The headers of an answer that matter: the content type and those of behaviour §4.
@@ -156,31 +233,58 @@ pub struct Asked {
     pub took: Duration,
 }
 
-/// Builds the request for `spec` (RFC 6749 §4.4.2) with exactly one client authentication (§2.3).
+/// Builds the request of a plan (RFC 6749 §4.4.2) with exactly one client authentication (§2.3).
+/// `issuer` is the configured one, `now` and `entropy` are for assertions.
+///
+/// # Errors
+/// A value or a key that can't be used; nothing has been sent.
 pub fn token_request(
-    spec: &OAuthClientCredentialSpec,
+    plan: &RequestPlan,
     url: Url,
-    client: &ClientCredentials,
-) -> TokenRequest {
+    values: &RequestValues,
+    _now: Timestamp,
+    _entropy: Entropy,
+) -> Result<TokenRequest, Fault> {
     let mut form = form::Form::default();
-    form.add("grant_type", "client_credentials");
-    if !spec.scopes.is_empty() {
-        // Three servers refuse an empty parameter, so there is none without scopes.
-        form.add("scope", &spec.scopes.join(" "));
+    if let Some(grant_type) = &plan.grant_type {
+        form.add("grant_type", grant_type);
     }
-    if let Some(audience) = &spec.audience {
+    if !plan.scopes.is_empty() {
+        // Three servers refuse an empty parameter, so there is none without scopes.
+        form.add("scope", &plan.scopes.join(&plan.scope_separator));
+    }
+    if let Some(audience) = &plan.audience {
         form.add("audience", audience);
     }
-    let authorization = match spec.method() {
-        ClientAuthenticationMethod::ClientSecretBasic => Some(form::basic(client)),
-        ClientAuthenticationMethod::ClientSecretPost => {
-            form.add("client_id", &client.id);
-            form.add("client_secret", client.secret.expose());
-            None
-        }
-    };
-    let sent = form::sent(client, authorization.as_ref());
-    TokenRequest { url, authorization, body: form.finish(), sent, timeout: spec.request_timeout() }
+    let client = form::Client::of(plan, values);
+    let mut headers = vec![
+        ("accept".to_owned(), Redacted::new("application/json".to_owned())),
+        ("content-type".to_owned(), Redacted::new("application/x-www-form-urlencoded".to_owned())),
+    ];
+    let mut sent = vec![client.secret.clone()];
+    if plan.method == ClientAuthenticationMethod::ClientSecretPost {
+        form.add("client_id", &client.id);
+        form.add("client_secret", client.secret.expose());
+    } else {
+        let authorization = form::basic(&client);
+        sent.extend(form::sent(&authorization));
+        headers.push(("authorization".to_owned(), authorization));
+    }
+    Ok(TokenRequest {
+        http_method: HttpMethod::Post,
+        url,
+        headers,
+        body: Some(form.finish()),
+        sent,
+        shape: plan.response.clone(),
+        traits: RequestTraits {
+            method: plan.method,
+            encoding: plan.encoding,
+            encoding_matters: form::encoding_changes(&client),
+            ..RequestTraits::default()
+        },
+        timeout: plan.timeout,
+    })
 }
 
 /// Reads one value of a client Secret. One trailing CR, LF or CRLF is dropped, since `echo` and
@@ -219,6 +323,50 @@ pub fn needs_body(status: u16) -> bool {
     (200..300).contains(&status) || failure::by_status(status).is_none()
 }
 
+impl TokenRequest {
+    /// The value of a header; `name` in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(header, _)| header == name);
+        found.map(|(_, value)| value.expose().as_str())
+    }
+}
+
+impl RequestValues {
+    /// The values that a token is granted for: equal values mean the same token again (design D12). Who
+    /// is trusted is not among them.
+    pub fn for_the_token(&self) -> SecretValues {
+        SecretValues::new(&self.parts(false))
+    }
+
+    /// All values, to tell whether anything of a failed attempt has changed.
+    pub fn all(&self) -> SecretValues {
+        SecretValues::new(&self.parts(true))
+    }
+
+    /// The connection that these values ask for.
+    pub fn transport(&self) -> Transport {
+        Transport {
+            ca_bundle: self.ca_bundle.clone(),
+            client_certificate: self.client_certificate.clone(),
+        }
+    }
+
+    /// The order may never change: digests in the cluster are made of it.
+    fn parts(&self, trust: bool) -> Vec<&[u8]> {
+        let texts = [&self.client_id, &self.client_secret];
+        let texts = texts.into_iter().flatten().map(|text| text.expose().as_bytes());
+        let keys = [&self.signing_key, &self.signing_certificate].into_iter().flatten();
+        let further = self.parameters.values().chain(self.headers.values());
+        let certificate = self.client_certificate.iter().flat_map(|own| [&own.chain, &own.key]);
+        let bundle = self.ca_bundle.iter().filter(|_| trust);
+        texts
+            .chain(keys.map(|key| key.expose().as_slice()))
+            .chain(further.map(|value| value.expose().as_bytes()))
+            .chain(certificate.chain(bundle).map(|pem| pem.expose().as_slice()))
+            .collect()
+    }
+}
+
 impl AnswerHeaders {
     /// Collects the headers; `lines` gives the values of all lines of that name, in order.
     pub fn read(lines: impl Fn(&'static str) -> Vec<String>) -> Self {
@@ -253,8 +401,9 @@ impl RequestError {
     #[must_use]
     pub fn about(mut self, request: &TokenRequest) -> Self {
         let refused = self.status.is_some_and(|status| (400..500).contains(&status));
-        let encoded = request.authorization.as_ref().is_some_and(form::encoding_changed);
-        if refused && encoded && self.hint.is_none() {
+        let traits = request.traits;
+        let basic = traits.method == ClientAuthenticationMethod::ClientSecretBasic;
+        if refused && basic && traits.encoding_matters && self.hint.is_none() {
             self.hint = Some(failure::ENCODING_HINT);
         }
         self
@@ -276,13 +425,6 @@ impl RequestError {
             }
         }
         text
-    }
-}
-
-impl fmt::Debug for ClientCredentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The ID is left out too: some providers put both halves into one string.
-        f.debug_struct("ClientCredentials").finish_non_exhaustive()
     }
 }
 

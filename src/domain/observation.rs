@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** data only. That an object does not exist is a value here, never an error.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,7 +13,9 @@ use crate::domain::consent::ConsentPolicy;
 use crate::domain::crd::OAuthClientCredential;
 use crate::domain::fingerprint::{self, ReferenceVersion};
 use crate::domain::notice::Notice;
+use crate::domain::plan::{self, Fault, RequestPlan};
 use crate::domain::reason::Reason;
+use crate::domain::reference::{Object, UsedObject, references, used_objects};
 use crate::domain::schedule::{Bucket, SchedulePolicy};
 use crate::domain::secret::{ManagedSecret, Record, TargetMetadata};
 
@@ -27,6 +30,9 @@ pub struct Policy {
     pub addresses: AddressPolicy,
     /// Whether `http://` is accepted.
     pub allow_insecure: bool,
+    /// The audiences of the API server, as far as they are known: no token of a `ServiceAccount` is made
+    /// for one of these.
+    pub api_audiences: Vec<String>,
 }
 
 /// What is known of an object.
@@ -51,7 +57,7 @@ impl<T> Known<T> {
     }
 }
 
-/// What is kept of the metadata of a Secret that a spec refers to.
+/// What is kept of the metadata of an object that a spec refers to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReferenceMetadata {
     /// UID of the object.
@@ -82,8 +88,8 @@ pub struct Observation {
     pub credential: Arc<OAuthClientCredential>,
     /// The settings.
     pub policy: Arc<Policy>,
-    /// The client Secret.
-    pub client_secret: Known<ReferenceMetadata>,
+    /// The objects that a request would use.
+    pub references: BTreeMap<Object, Known<ReferenceMetadata>>,
     /// The Secret at the target's name.
     pub target: Known<TargetMetadata>,
     /// Living credentials with the same target.
@@ -251,23 +257,47 @@ impl Observation {
         fingerprint::request_digest(&self.credential.spec)
     }
 
+    /// How the credential asks.
+    ///
+    /// # Errors
+    /// A spec that can't be asked with, whatever the cluster holds.
+    pub fn plan(&self) -> Result<RequestPlan, Fault> {
+        plan::plan(&self.credential.spec)
+    }
+
+    /// The objects that a request would use, each once; none where there is no plan.
+    pub fn used_objects(&self) -> Vec<UsedObject> {
+        self.plan().map(|plan| used_objects(&references(&plan))).unwrap_or_default()
+    }
+
+    /// What is known of an object that a request would use.
+    pub fn known(&self, object: &Object) -> &Known<ReferenceMetadata> {
+        self.references.get(object).unwrap_or(&Known::Untold)
+    }
+
     /// The version of everything that a request would use; `None` while that of a reference is not
     /// known, which differs from everything.
     pub fn inputs_version(&self) -> Option<String> {
-        let reference = self.credential.spec.credentials_secret_ref.as_ref()?;
-        let seen = self.client_secret.present()?;
-        let mut keys = vec![reference.client_secret_key()];
-        if self.credential.spec.client_id.is_none() {
-            keys.push(reference.client_id_key());
-        }
-        let version = ReferenceVersion {
-            kind: "Secret",
-            name: &reference.name,
-            keys,
-            uid: &seen.uid,
-            resource_version: seen.resource_version,
-        };
-        Some(fingerprint::inputs_version(&self.request_digest(), &[version]))
+        let plan = self.plan().ok()?;
+        let used = used_objects(&references(&plan));
+        let versions = used.iter().map(|used| {
+            let seen = self.known(&used.object).present()?;
+            Some(ReferenceVersion {
+                kind: used.object.kind.as_str(),
+                name: &used.object.name,
+                keys: used.keys.iter().map(String::as_str).collect(),
+                uid: &seen.uid,
+                resource_version: seen.resource_version,
+            })
+        });
+        let versions: Option<Vec<_>> = versions.collect();
+        Some(fingerprint::inputs_version(&self.request_digest(), &versions?))
+    }
+
+    /// When the data of a Secret that the request uses changed last.
+    pub fn data_changed_at(&self) -> Option<Timestamp> {
+        let seen = self.references.values().filter_map(Known::present);
+        seen.filter_map(|seen| seen.data_changed_at).max()
     }
 
     /// The Secret at the target's name, where it is ours.
@@ -296,6 +326,17 @@ impl Observation {
                 TokenState::Valid
             }
             Some(_) => TokenState::Outdated,
+        }
+    }
+
+    /// A fault as a refusal that holds for these inputs.
+    pub fn refused(&self, Fault { reason, message }: Fault) -> Refusal {
+        Refusal {
+            reason,
+            message,
+            inputs_version: self.inputs_version().unwrap_or_default(),
+            next_attempt_at: None,
+            failures: 0,
         }
     }
 

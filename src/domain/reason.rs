@@ -26,6 +26,16 @@ pub enum Reason {
     CredentialsKeyMissing,
     /// A value in the client Secret is empty, not UTF-8 or has control characters.
     CredentialsInvalid,
+    /// A private key can't be used: unreadable, encrypted, of another kind, or not the certificate's.
+    ClientKeyInvalid,
+    /// The bundle of certificate authorities is missing or unreadable.
+    CABundleNotFound,
+    /// The client certificate is missing or unreadable.
+    CertificateNotFound,
+    /// No token of the `ServiceAccount` can be had, or its audience is one of the API server's.
+    ServiceAccountTokenRefused,
+    /// `spec.provider` is not in the catalogue, or lacks a value that its entry needs.
+    ProviderUnknown,
     /// Kubernetes RBAC refused a read or a write.
     Forbidden,
     /// The owner of the client Secret has not consented to this host, or the URL is unusable.
@@ -40,6 +50,10 @@ pub enum Reason {
     EndpointRedirects,
     /// The endpoint's certificate or host name was refused.
     TLSFailed,
+    /// The issuer's metadata can't be had at the moment.
+    DiscoveryFailed,
+    /// The issuer has no metadata, or metadata that can't be used.
+    DiscoveryInvalid,
     /// HTTP 429, or 503 with `Retry-After`, or a code that says so.
     RateLimited,
     /// HTTP 5xx, 408, 421, 425, or a proxy's page.
@@ -101,7 +115,7 @@ pub enum Class {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 42] = [
         Self::TokenValid,
         Self::ResolvedRefs,
         Self::RequestSucceeded,
@@ -112,6 +126,11 @@ impl Reason {
         Self::CredentialsNotFound,
         Self::CredentialsKeyMissing,
         Self::CredentialsInvalid,
+        Self::ClientKeyInvalid,
+        Self::CABundleNotFound,
+        Self::CertificateNotFound,
+        Self::ServiceAccountTokenRefused,
+        Self::ProviderUnknown,
         Self::Forbidden,
         Self::EndpointNotAllowed,
         Self::EndpointAddressRefused,
@@ -119,6 +138,8 @@ impl Reason {
         Self::EndpointNotFound,
         Self::EndpointRedirects,
         Self::TLSFailed,
+        Self::DiscoveryFailed,
+        Self::DiscoveryInvalid,
         Self::RateLimited,
         Self::ServerError,
         Self::InvalidClient,
@@ -152,6 +173,11 @@ impl Reason {
             Self::CredentialsNotFound => "CredentialsNotFound",
             Self::CredentialsKeyMissing => "CredentialsKeyMissing",
             Self::CredentialsInvalid => "CredentialsInvalid",
+            Self::ClientKeyInvalid => "ClientKeyInvalid",
+            Self::CABundleNotFound => "CABundleNotFound",
+            Self::CertificateNotFound => "CertificateNotFound",
+            Self::ServiceAccountTokenRefused => "ServiceAccountTokenRefused",
+            Self::ProviderUnknown => "ProviderUnknown",
             Self::Forbidden => "Forbidden",
             Self::EndpointNotAllowed => "EndpointNotAllowed",
             Self::EndpointAddressRefused => "EndpointAddressRefused",
@@ -159,6 +185,8 @@ impl Reason {
             Self::EndpointNotFound => "EndpointNotFound",
             Self::EndpointRedirects => "EndpointRedirects",
             Self::TLSFailed => "TLSFailed",
+            Self::DiscoveryFailed => "DiscoveryFailed",
+            Self::DiscoveryInvalid => "DiscoveryInvalid",
             Self::RateLimited => "RateLimited",
             Self::ServerError => "ServerError",
             Self::InvalidClient => "InvalidClient",
@@ -196,10 +224,13 @@ impl Reason {
             | Self::UnsupportedGrantType
             | Self::EndpointNotFound
             | Self::EndpointRedirects
-            | Self::EndpointAddressRefused => Class::Configuration,
+            | Self::EndpointAddressRefused
+            | Self::DiscoveryInvalid => Class::Configuration,
             Self::MalformedResponse | Self::UnsupportedTokenType => Class::Contract,
             Self::RateLimited => Class::Throttled,
-            Self::ServerError | Self::EndpointUnreachable => Class::Transient,
+            Self::ServerError | Self::EndpointUnreachable | Self::DiscoveryFailed => {
+                Class::Transient
+            }
             Self::TLSFailed => Class::Trust,
             Self::TokenValid
             | Self::ResolvedRefs
@@ -211,6 +242,11 @@ impl Reason {
             | Self::CredentialsNotFound
             | Self::CredentialsKeyMissing
             | Self::CredentialsInvalid
+            | Self::ClientKeyInvalid
+            | Self::CABundleNotFound
+            | Self::CertificateNotFound
+            | Self::ServiceAccountTokenRefused
+            | Self::ProviderUnknown
             | Self::Forbidden
             | Self::EndpointNotAllowed
             | Self::SecretNotOwned

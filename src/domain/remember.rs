@@ -32,9 +32,9 @@ pub struct Attempt {
     pub values_digest: [u8; 32],
     /// The version of everything that it used.
     pub inputs_version: String,
-    /// The endpoint, without query.
-    pub endpoint: String,
-    /// Its host, for messages and metrics.
+    /// The endpoint, without query; `None` where its issuer did not tell it.
+    pub endpoint: Option<String>,
+    /// The host that was asked, for messages and metrics.
     pub host: String,
 }
 
@@ -125,9 +125,9 @@ fn seeded_next_attempt(
     schedule::next_attempt_at(&o.policy.schedule, &failed, failed_at)
 }
 
-/// When the client Secret's data changed last, or the credential was created.
+/// When the data of a Secret of the request changed last, or the credential was created.
 fn inputs_changed_at(o: &Observation) -> Option<Timestamp> {
-    o.client_secret.present().and_then(|seen| seen.data_changed_at).max(o.created_at())
+    o.data_changed_at().max(o.created_at())
 }
 
 fn seeded_refused_write(o: &Observation) -> Option<RefusedWrite> {
@@ -145,8 +145,8 @@ fn seeded_refused_write(o: &Observation) -> Option<RefusedWrite> {
     })
 }
 
-/// What a comparison tells: whether the values are those of the attempt that failed last, else
-/// whether they are those of the token that is held.
+/// What a comparison tells: whether all values are those of the attempt that failed last, else whether
+/// those that a token is granted for are those of the token that is held.
 pub fn after_comparison(
     o: &Observation,
     values: &SecretValues,
@@ -182,8 +182,9 @@ pub fn after_comparison(
 pub fn after_refusal(o: &Observation, refusal: Refusal, now: Timestamp) -> Remembered {
     let same = o.memory.refusal.as_ref().filter(|before| before.reason == refusal.reason);
     let failures = same.map_or(0, |before| before.failures) + 1;
-    let next_attempt_at =
-        (refusal.reason == Reason::Forbidden).then(|| schedule::api_retry_at(now, failures));
+    let by_the_api_server =
+        matches!(refusal.reason, Reason::Forbidden | Reason::ServiceAccountTokenRefused);
+    let next_attempt_at = by_the_api_server.then(|| schedule::api_retry_at(now, failures));
     Remembered {
         refusal: Some(Refusal { next_attempt_at, failures, ..refusal }),
         waiting_since: None,
@@ -203,7 +204,7 @@ pub fn after_attempt(o: &Observation, attempt: &Attempt, now: Timestamp) -> Reme
         attempted_values: Some(attempt.values_digest),
         waiting_since: None,
         handled_renew_request: renew_request.or_else(|| o.memory.handled_renew_request.clone()),
-        endpoint: Some(attempt.endpoint.clone()),
+        endpoint: attempt.endpoint.clone().or_else(|| o.memory.endpoint.clone()),
         ..o.memory.clone()
     };
     let dead =

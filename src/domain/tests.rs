@@ -4,6 +4,7 @@
 //! **Invariant:** no clock and no I/O; what the real API server does with a write is tested in
 //! `tests/cluster`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +23,17 @@ use super::observation::{
 };
 use super::reason::Reason;
 use super::redacted::Redacted;
+use super::reference::{Object, ObjectKind};
 use super::remember::{self, Attempt, Step};
 use super::schedule::{SchedulePolicy, after, span};
 use super::secret::{AppliedFields, ManagedSecret, TargetMetadata, annotations, labels};
 use super::status;
 
 type Answer = Result<Lifetime, Reason>;
+
+fn client_object() -> Object {
+    Object { kind: ObjectKind::Secret, name: "client".to_owned() }
+}
 
 /// A credential, its two Secrets and an endpoint that answers as it is told.
 struct Life {
@@ -64,12 +70,13 @@ impl Life {
             consent: ConsentPolicy { required: true, cluster_wide: None },
             addresses: super::address::AddressPolicy { allowed: Vec::new() },
             allow_insecure: false,
+            api_audiences: Vec::new(),
         };
         Self {
             o: Observation {
                 credential: Arc::new(credential),
                 policy: Arc::new(policy),
-                client_secret: Known::Present(client(1)),
+                references: BTreeMap::from([(client_object(), Known::Present(client(1)))]),
                 target: Known::Absent,
                 rivals: Vec::new(),
                 memory: Remembered::default(),
@@ -149,7 +156,7 @@ impl Life {
             values_digest: values.keyed(b"key"),
             values,
             inputs_version: self.o.inputs_version().unwrap_or_default(),
-            endpoint: "https://idp.example.com/token".into(),
+            endpoint: Some("https://idp.example.com/token".into()),
             host: "idp.example.com".into(),
         }))
     }
@@ -219,7 +226,7 @@ fn client(version: u64) -> ReferenceMetadata {
 }
 
 fn written(secret: &ManagedSecret, version: u64) -> TargetMetadata {
-    let marks: std::collections::BTreeMap<String, String> = annotations("uid", &secret.record)
+    let marks: BTreeMap<String, String> = annotations("uid", &secret.record)
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .chain(labels().map(|(name, value)| (name.to_owned(), value.to_owned())))
@@ -295,7 +302,7 @@ fn a_refused_client_stalls_at_the_third_answer_and_is_tried_again_when_its_secre
     let mut life = Life::new(&json!({}));
     let mut fresh = client(1);
     fresh.data_changed_at = Some(life.now);
-    life.o.client_secret = Known::Present(fresh.clone());
+    life.o.references.insert(client_object(), Known::Present(fresh.clone()));
     life.answer = Err(Reason::InvalidClient);
     life.run_for(Duration::from_secs(29));
     assert_eq!(life.requests.len(), 2);
@@ -307,7 +314,7 @@ fn a_refused_client_stalls_at_the_third_answer_and_is_tried_again_when_its_secre
     let asked = life.requests.len();
     // Metadata of the Secret changes: compared, and nothing else.
     fresh.resource_version = 2;
-    life.o.client_secret = Known::Present(fresh.clone());
+    life.o.references.insert(client_object(), Known::Present(fresh.clone()));
     life.run_for(Duration::from_secs(5));
     assert_eq!(life.requests.len(), asked);
     assert_eq!(
@@ -316,7 +323,7 @@ fn a_refused_client_stalls_at_the_third_answer_and_is_tried_again_when_its_secre
     );
     // Its data changes: tried at once.
     fresh.resource_version = 3;
-    life.o.client_secret = Known::Present(fresh);
+    life.o.references.insert(client_object(), Known::Present(fresh));
     (life.secret, life.answer) = ("s2", Ok(Lifetime::Known(HOUR)));
     life.run_for(Duration::from_secs(1));
     assert_eq!(life.requests.len(), asked + 1);
@@ -334,7 +341,7 @@ fn a_restart_does_not_shorten_the_back_off_but_a_correction_made_meanwhile_does(
     life.run_for(Duration::from_secs(100));
     assert_eq!((life.requests.len(), life.status_writes), (2, writes));
     life.restart();
-    life.o.client_secret = Known::Present(client(2));
+    life.o.references.insert(client_object(), Known::Present(client(2)));
     life.run_for(Duration::from_secs(1));
     assert_eq!(life.requests.len(), 3);
 }
@@ -360,11 +367,11 @@ fn edits_that_ask_for_the_same_cost_nothing_and_those_of_the_secret_only_a_compa
     let mut life = Life::new(&json!({}));
     life.run_for(Duration::from_secs(60));
     life.edit_spec(|credential| credential.spec.rotation = Some(crd::Rotation::default()));
-    life.o.client_secret = Known::Present(client(2));
+    life.o.references.insert(client_object(), Known::Present(client(2)));
     life.run_for(Duration::from_secs(60));
     assert_eq!(life.requests.len(), 1);
     assert!(life.is(status::READY, "True", Reason::TokenValid));
-    life.o.client_secret = Known::Present(client(3));
+    life.o.references.insert(client_object(), Known::Present(client(3)));
     life.secret = "s2";
     life.run_for(Duration::from_secs(60));
     assert_eq!(life.requests.last().unwrap().1, Trigger::CredentialsChanged);
@@ -444,7 +451,7 @@ fn a_failure_still_stands_after_a_restart_without_the_client_secret() {
     let mut life = Life::new(&json!({}));
     life.answer = Err(Reason::InvalidClient);
     life.run_for(Duration::from_secs(1));
-    life.o.client_secret = Known::Absent;
+    life.o.references.insert(client_object(), Known::Absent);
     life.run_for(Duration::from_secs(1));
     assert!(life.is(status::READY, "False", Reason::CredentialsNotFound));
     let writes = life.status_writes;
@@ -452,7 +459,7 @@ fn a_failure_still_stands_after_a_restart_without_the_client_secret() {
     life.run_for(HOUR);
     assert_eq!((life.requests.len(), life.status_writes), (1, writes));
     assert!(life.is(status::REQUEST_SUCCEEDED, "False", Reason::InvalidClient));
-    life.o.client_secret = Known::Present(client(2));
+    life.o.references.insert(client_object(), Known::Present(client(2)));
     life.run_for(Duration::from_secs(1));
     assert_eq!(life.requests.len(), 2);
 }
@@ -487,14 +494,14 @@ fn a_server_that_returns_the_same_token_is_asked_at_half_of_what_remains() {
 #[test]
 fn what_stands_in_the_way_is_told_and_asks_for_nothing() {
     let mut life = Life::new(&json!({}));
-    life.o.client_secret = Known::Absent;
+    life.o.references.insert(client_object(), Known::Absent);
     life.run_for(HOUR);
     assert!(life.is(status::READY, "False", Reason::CredentialsNotFound));
     assert!(life.is(status::RESOLVED_REFS, "False", Reason::CredentialsNotFound));
     assert!(life.is(status::RECONCILING, "True", Reason::Retrying));
     let mut silent = client(1);
     silent.allowed_token_hosts = None;
-    life.o.client_secret = Known::Present(silent);
+    life.o.references.insert(client_object(), Known::Present(silent));
     life.run_for(HOUR);
     assert!(life.is(status::READY, "False", Reason::EndpointNotAllowed));
     life.o.target = Known::Present(TargetMetadata { uid: "x".into(), ..TargetMetadata::default() });

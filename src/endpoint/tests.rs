@@ -20,8 +20,9 @@ use url::Url;
 
 use super::*;
 use crate::domain::{
-    crd::OAuthClientCredentialSpec,
-    oauth::{ClientCredentials, token_request},
+    crd::{CredentialsSecretRef, OAuthClientCredentialSpec},
+    oauth::{Entropy, RequestValues, token_request},
+    plan::plan,
 };
 
 const TOKEN: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 45\r\n\r\n\
@@ -136,7 +137,7 @@ fn install_provider() {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
 }
 
-fn endpoint(allowed: &[&str], trust_bundle: Option<&str>) -> Endpoint {
+fn connection(allowed: &[&str], trust_bundle: Option<&str>) -> Connection {
     install_provider();
     let allowed = allowed.iter().map(|network| network.parse().unwrap()).collect();
     Endpoint::new(EndpointSettings {
@@ -145,20 +146,32 @@ fn endpoint(allowed: &[&str], trust_bundle: Option<&str>) -> Endpoint {
         allow_insecure: true,
     })
     .unwrap()
+    .connection(&Transport::default())
+    .unwrap()
 }
 
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
 fn request(url: Url, timeout: Duration) -> TokenRequest {
-    let client =
-        ClientCredentials { id: "app".to_owned(), secret: Redacted::new("s3cr3t".to_owned()) };
-    let spec = OAuthClientCredentialSpec::default();
-    TokenRequest { timeout, ..token_request(&spec, url, &client) }
+    let values = RequestValues {
+        client_id: Some(Redacted::new("app".to_owned())),
+        client_secret: Some(Redacted::new("s3cr3t".to_owned())),
+        ..RequestValues::default()
+    };
+    let spec = OAuthClientCredentialSpec {
+        token_url: Some(url.to_string()),
+        credentials_secret_ref: Some(CredentialsSecretRef::default()),
+        ..OAuthClientCredentialSpec::default()
+    };
+    let plan = plan(&spec).unwrap();
+    let request =
+        token_request(&plan, url, &values, Timestamp::UNIX_EPOCH, Entropy([0; 16])).unwrap();
+    TokenRequest { timeout, ..request }
 }
 
 const LONG: Duration = Duration::from_secs(10);
 
-async fn reason(endpoint: &Endpoint, url: Url) -> (Reason, Option<u16>) {
+async fn reason(endpoint: &Connection, url: Url) -> (Reason, Option<u16>) {
     let error = endpoint.ask(&request(url, LONG)).await.result.unwrap_err();
     (error.reason, error.status)
 }
@@ -167,7 +180,7 @@ async fn reason(endpoint: &Endpoint, url: Url) -> (Reason, Option<u16>) {
 async fn the_request_is_what_rfc_6749_asks_for() {
     let server = Server::start(Habit::Say(TOKEN.into()), None);
     let asked =
-        endpoint(&LOOPBACK, None).ask(&request(server.url("http", "127.0.0.1"), LONG)).await;
+        connection(&LOOPBACK, None).ask(&request(server.url("http", "127.0.0.1"), LONG)).await;
     assert_eq!(asked.result.unwrap().token.expose(), "t0k3n");
     let heard = server.requests.recv().unwrap();
     let (header, body) = heard.split_once("\r\n\r\n").unwrap();
@@ -196,7 +209,7 @@ async fn a_redirect_is_not_followed() {
         let answer =
             format!("HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
         let server = Server::start(Habit::Say(answer.into()), None);
-        let found = reason(&endpoint(&LOOPBACK, None), server.url("http", "127.0.0.1")).await;
+        let found = reason(&connection(&LOOPBACK, None), server.url("http", "127.0.0.1")).await;
         assert_eq!(found, (Reason::EndpointRedirects, Some(status)));
     }
     assert_eq!(trap.connections(), 0);
@@ -206,7 +219,7 @@ async fn a_redirect_is_not_followed() {
 async fn an_oversize_answer_is_cut_off() {
     async fn check(head: &str, expected: Reason) {
         let server = Server::start(Habit::Flood(head.into()), None);
-        let found = reason(&endpoint(&LOOPBACK, None), server.url("http", "127.0.0.1")).await;
+        let found = reason(&connection(&LOOPBACK, None), server.url("http", "127.0.0.1")).await;
         assert_eq!(found.0, expected, "{head}");
     }
     check("HTTP/1.1 200 OK\r\n\r\n{\"access_token\":\"", Reason::MalformedResponse).await;
@@ -222,7 +235,7 @@ async fn a_silent_server_costs_no_more_than_the_timeout() {
         let server = Server::start(Habit::Stall(said.into()), None);
         let timeout = Duration::from_millis(300);
         let request = request(server.url("http", "127.0.0.1"), timeout);
-        let asked = endpoint(&LOOPBACK, None).ask(&request).await;
+        let asked = connection(&LOOPBACK, None).ask(&request).await;
         assert_eq!(asked.result.unwrap_err().reason, expected, "{said}");
         assert!(asked.took >= timeout && asked.took < LONG, "{said} {:?}", asked.took);
         assert_eq!(server.connections(), 1, "{said}");
@@ -240,21 +253,21 @@ async fn a_silent_server_costs_no_more_than_the_timeout() {
 async fn a_lost_connection_is_not_tried_again() {
     for said in ["", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "garbage\r\n\r\n"] {
         let server = Server::start(Habit::Say(said.into()), None);
-        let found = reason(&endpoint(&LOOPBACK, None), server.url("http", "127.0.0.1")).await;
+        let found = reason(&connection(&LOOPBACK, None), server.url("http", "127.0.0.1")).await;
         assert_eq!(found.0, Reason::EndpointUnreachable, "{said}");
         assert_eq!(server.connections(), 1, "{said}");
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
     drop(listener);
-    let found = reason(&endpoint(&LOOPBACK, None), Url::parse(&url).unwrap()).await;
+    let found = reason(&connection(&LOOPBACK, None), Url::parse(&url).unwrap()).await;
     assert_eq!(found, (Reason::EndpointUnreachable, None));
 }
 
 #[tokio::test]
 async fn a_pooled_connection_that_dies_does_not_cost_a_second_request() {
     let server = Server::start(Habit::Once(TOKEN.into()), None);
-    let (endpoint, url) = (endpoint(&LOOPBACK, None), server.url("http", "127.0.0.1"));
+    let (endpoint, url) = (connection(&LOOPBACK, None), server.url("http", "127.0.0.1"));
     assert!(endpoint.ask(&request(url.clone(), LONG)).await.result.is_ok());
     let found = reason(&endpoint, url).await;
     assert_eq!(found, (Reason::EndpointUnreachable, None));
@@ -274,12 +287,12 @@ async fn loopback_is_refused_unless_allowed() {
         "[::ffff:7f00:1]",
         "localhost",
     ] {
-        let found = reason(&endpoint(&[], None), server.url("http", host)).await;
+        let found = reason(&connection(&[], None), server.url("http", host)).await;
         assert_eq!(found, (Reason::EndpointAddressRefused, None), "{host}");
     }
     assert_eq!(server.connections(), 0);
     for host in ["127.0.0.1", "localhost"] {
-        let asked = endpoint(&LOOPBACK, None).ask(&request(server.url("http", host), LONG)).await;
+        let asked = connection(&LOOPBACK, None).ask(&request(server.url("http", host), LONG)).await;
         assert!(asked.result.is_ok(), "{host}");
     }
     assert_eq!(server.connections(), 2);
@@ -288,7 +301,7 @@ async fn loopback_is_refused_unless_allowed() {
 #[tokio::test]
 async fn a_name_that_does_not_exist_is_unreachable() {
     let url = Url::parse("https://does-not-exist.invalid/token").unwrap();
-    let asked = endpoint(&[], None).ask(&request(url, LONG)).await;
+    let asked = connection(&[], None).ask(&request(url, LONG)).await;
     let error = asked.result.unwrap_err();
     assert_eq!(error.reason, Reason::EndpointUnreachable);
     assert_eq!(error.hint, Some("its name could not be resolved"));
@@ -297,7 +310,11 @@ async fn a_name_that_does_not_exist_is_unreachable() {
 #[tokio::test]
 async fn plain_http_is_sent_only_where_allowed() {
     let server = Server::start(Habit::Say(TOKEN.into()), None);
-    let secure = Endpoint { allow_insecure: false, ..endpoint(&LOOPBACK, None) };
+    let settings = EndpointSettings {
+        addresses: AddressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap()] },
+        ..EndpointSettings::default()
+    };
+    let secure = Endpoint::new(settings).unwrap().connection(&Transport::default()).unwrap();
     let found = reason(&secure, server.url("http", "127.0.0.1")).await;
     assert_eq!(found, (Reason::EndpointNotAllowed, None));
     assert_eq!(server.connections(), 0);
@@ -308,15 +325,16 @@ async fn a_certificate_is_trusted_by_its_authority_and_its_name() {
     let (config, ca) = tls(&["localhost"]);
     let (_, other_ca) = tls(&["localhost"]);
     let server = Server::start(Habit::Say(TOKEN.into()), Some(config));
-    let asked =
-        endpoint(&LOOPBACK, Some(&ca)).ask(&request(server.url("https", "localhost"), LONG)).await;
+    let asked = connection(&LOOPBACK, Some(&ca))
+        .ask(&request(server.url("https", "localhost"), LONG))
+        .await;
     assert_eq!(asked.result.unwrap().token.expose(), "t0k3n");
     for (trust, host, hint) in [
         (None, "localhost", "its certificate comes from an unknown authority"),
         (Some(&other_ca), "localhost", "its certificate comes from an unknown authority"),
         (Some(&ca), "127.0.0.1", "its certificate is for another host name"),
     ] {
-        let endpoint = endpoint(&LOOPBACK, trust.map(String::as_str));
+        let endpoint = connection(&LOOPBACK, trust.map(String::as_str));
         let asked = endpoint.ask(&request(server.url("https", host), LONG)).await;
         let error = asked.result.unwrap_err();
         assert_eq!((error.reason, error.hint), (Reason::TLSFailed, Some(hint)), "{host}");
@@ -356,7 +374,7 @@ async fn a_client_certificate_that_is_missed_after_the_request_is_a_matter_of_tr
         drain(&mut stream);
     });
     let url = Url::parse(&format!("https://localhost:{}/token", address.port())).unwrap();
-    let asked = endpoint(&LOOPBACK, Some(&issuer.pem())).ask(&request(url, LONG)).await;
+    let asked = connection(&LOOPBACK, Some(&issuer.pem())).ask(&request(url, LONG)).await;
     let error = asked.result.unwrap_err();
     let hint = Some("it broke the connection off with a TLS alert");
     assert_eq!((error.reason, error.hint), (Reason::TLSFailed, hint));
@@ -378,7 +396,7 @@ async fn a_port_without_tls_is_a_matter_of_trust() {
         drain(&mut stream);
     });
     let url = Url::parse(&format!("https://localhost:{}/token", address.port())).unwrap();
-    let found = reason(&endpoint(&LOOPBACK, None), url).await;
+    let found = reason(&connection(&LOOPBACK, None), url).await;
     assert_eq!(found, (Reason::TLSFailed, None));
 }
 

@@ -144,7 +144,7 @@ fn a_url_is_reduced_to_the_host_that_needs_consent() {
 fn a_url_that_would_mislead_is_refused_and_the_message_says_what_to_do() {
     fn check(url: &str, fault: UrlFault) {
         assert_eq!(token_endpoint(url, false), Err(fault), "{url}");
-        let message = fault.to_string();
+        let message = fault.message("spec.tokenURL");
         assert!(message.contains("spec.tokenURL"), "{message}");
     }
     for (url, fault) in [

@@ -118,6 +118,7 @@ fn wait(answer: &Answer, reason: Reason, now: Timestamp) -> Option<Duration> {
 }
 
 /// What to do about it, in a few words that complete "… answered HTTP 401: ".
+#[expect(clippy::too_many_lines, reason = "one table")]
 pub(super) const fn advice(reason: Reason) -> &'static str {
     match reason {
         Reason::InvalidClient => "check the client ID and the client secret",
@@ -151,6 +152,10 @@ pub(super) const fn advice(reason: Reason) -> &'static str {
             "the connection is not trusted: check the endpoint's certificate, or let the operator's \
              administrator add its CA with --trust-bundle"
         }
+        Reason::DiscoveryFailed => "the metadata of spec.issuer can't be had; it is asked again",
+        Reason::DiscoveryInvalid => {
+            "check spec.issuer, or set spec.tokenURL to the token endpoint instead"
+        }
         Reason::RateLimited => "the provider asks for patience; it is asked again",
         Reason::ServerError => "the provider has a problem; it is asked again",
         Reason::MalformedResponse => {
@@ -171,6 +176,11 @@ pub(super) const fn advice(reason: Reason) -> &'static str {
         | Reason::CredentialsNotFound
         | Reason::CredentialsKeyMissing
         | Reason::CredentialsInvalid
+        | Reason::ClientKeyInvalid
+        | Reason::CABundleNotFound
+        | Reason::CertificateNotFound
+        | Reason::ServiceAccountTokenRefused
+        | Reason::ProviderUnknown
         | Reason::Forbidden
         | Reason::SecretNotOwned
         | Reason::TargetConflict

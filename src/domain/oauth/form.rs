@@ -8,9 +8,27 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
-use crate::domain::{oauth::ClientCredentials, redacted::Redacted};
+use crate::domain::{oauth::RequestValues, plan::RequestPlan, redacted::Redacted};
 
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Who asks.
+pub(super) struct Client {
+    /// The client ID (RFC 6749 §2.2).
+    pub(super) id: String,
+    /// The client secret (RFC 6749 §2.3.1).
+    pub(super) secret: Redacted<String>,
+}
+
+impl Client {
+    pub(super) fn of(plan: &RequestPlan, values: &RequestValues) -> Self {
+        let read = values.client_id.as_ref().map(|id| id.expose().clone());
+        Self {
+            id: plan.client_id.clone().or(read).unwrap_or_default(),
+            secret: values.client_secret.clone().unwrap_or_default(),
+        }
+    }
+}
 
 /// A form body in the making. No name is added twice (RFC 6749 §3.2).
 #[derive(Default)]
@@ -18,7 +36,7 @@ pub(super) struct Form(Zeroizing<String>);
 
 impl Form {
     /// Adds one parameter; `name` needs no escape.
-    pub(super) fn add(&mut self, name: &'static str, value: &str) {
+    pub(super) fn add(&mut self, name: &str, value: &str) {
         if !self.0.is_empty() {
             self.0.push('&');
         }
@@ -34,7 +52,7 @@ impl Form {
 }
 
 /// `Basic`, ID and secret encoded one by one (RFC 6749 §2.3.1), so a colon in the ID is no fault.
-pub(super) fn basic(client: &ClientCredentials) -> Redacted<String> {
+pub(super) fn basic(client: &Client) -> Redacted<String> {
     let mut pair = Zeroizing::new(String::new());
     pair.extend(utf8_percent_encode(&client.id, ESCAPED));
     pair.push(':');
@@ -44,21 +62,14 @@ pub(super) fn basic(client: &ClientCredentials) -> Redacted<String> {
     Redacted::new(header)
 }
 
-/// The client secret as it is, and inside of the Basic header.
-pub(super) fn sent(
-    client: &ClientCredentials,
-    authorization: Option<&Redacted<String>>,
-) -> Vec<Redacted<String>> {
-    let header = authorization.and_then(|header| header.expose().strip_prefix("Basic "));
-    let header = header.map(|pair| Redacted::new(pair.to_owned()));
-    [client.secret.clone()].into_iter().chain(header).collect()
+/// What stands inside of the Basic header.
+pub(super) fn sent(authorization: &Redacted<String>) -> Option<Redacted<String>> {
+    let pair = authorization.expose().strip_prefix("Basic ");
+    pair.map(|pair| Redacted::new(pair.to_owned()))
 }
 
-/// Whether encoding changed the ID or the secret: exactly then the pair has a `%`.
-pub(super) fn encoding_changed(authorization: &Redacted<String>) -> bool {
-    let pair = authorization.expose().strip_prefix("Basic ").map(|pair| STANDARD.decode(pair));
-    match pair {
-        Some(Ok(pair)) => Zeroizing::new(pair).contains(&b'%'),
-        Some(Err(_)) | None => false,
-    }
+/// Whether encoding changes the ID or the secret.
+pub(super) fn encoding_changes(client: &Client) -> bool {
+    let changes = |text: &str| utf8_percent_encode(text, ESCAPED).any(|part| part.starts_with('%'));
+    changes(&client.id) || changes(client.secret.expose())
 }

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    crd::{ClientAuthentication, RequestOptions},
+    crd::{ClientAuthentication, CredentialsSecretRef, OAuthClientCredentialSpec, RequestOptions},
+    plan,
     reason::Class,
 };
 
@@ -20,18 +21,28 @@ fn now() -> Timestamp {
     NOW.parse().unwrap()
 }
 
-fn client(id: &str, secret: &str) -> ClientCredentials {
-    ClientCredentials { id: id.to_owned(), secret: Redacted::new(secret.to_owned()) }
+fn values(id: &str, secret: &str) -> RequestValues {
+    RequestValues {
+        client_id: Some(Redacted::new(id.to_owned())),
+        client_secret: Some(Redacted::new(secret.to_owned())),
+        ..RequestValues::default()
+    }
 }
 
 fn request(spec: &OAuthClientCredentialSpec, id: &str, secret: &str) -> TokenRequest {
     let url = Url::parse("https://idp.example.com/token?api-version=1").unwrap();
-    token_request(spec, url, &client(id, secret))
+    let plan = plan::plan(spec).unwrap();
+    token_request(&plan, url, &values(id, secret), now(), Entropy([7; 16])).unwrap()
 }
 
 fn spec(method: Option<ClientAuthenticationMethod>) -> OAuthClientCredentialSpec {
     OAuthClientCredentialSpec {
-        client_authentication: Some(ClientAuthentication { method }),
+        token_url: Some("https://idp.example.com/token?api-version=1".to_owned()),
+        credentials_secret_ref: Some(CredentialsSecretRef::default()),
+        client_authentication: Some(ClientAuthentication {
+            method,
+            ..ClientAuthentication::default()
+        }),
         ..OAuthClientCredentialSpec::default()
     }
 }
@@ -43,7 +54,8 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     };
     let body = Redacted::new(body.to_vec());
     let sent = request(&spec(None), "me", CLIENT_SECRET).sent;
-    Answer { status, headers: AnswerHeaders::read(lines), body, sent }
+    let headers = AnswerHeaders::read(lines);
+    Answer { status, headers, body, sent, shape: ResponseShape::default() }
 }
 
 fn granted(content_type: &str, body: &str) -> Grant {
@@ -71,11 +83,10 @@ fn debug_output_holds_nothing_that_was_sent_or_received() {
     let body = format!(r#"{{"access_token":"{canary}","refresh_token":"{canary}"}}"#);
     let answer = answer(200, &headers, body.as_bytes());
     let asked = Asked { sent_at: now(), result: read_answer(&answer, now()), took: Duration::ZERO };
-    let text = format!(
-        "{:?} {:?} {answer:?} {asked:?}",
-        client(canary, canary),
-        token_request(&spec(None), url, &client(canary, canary)),
-    );
+    let values = values(canary, canary);
+    let plan = plan::plan(&spec(None)).unwrap();
+    let request = token_request(&plan, url, &values, now(), Entropy([7; 16])).unwrap();
+    let text = format!("{values:?} {request:?} {answer:?} {asked:?}");
     assert!(!text.contains(canary), "{text}");
 }
 
@@ -142,7 +153,7 @@ proptest! {
     fn a_form_reads_back_as_it_was_meant(id in "\\PC{1,20}", secret in "\\PC{1,20}") {
         let request = request(&spec(Some(ClientAuthenticationMethod::ClientSecretPost)), &id, &secret);
         let pairs: Vec<(String, String)> =
-            url::form_urlencoded::parse(request.body.expose().as_bytes()).into_owned().collect();
+            url::form_urlencoded::parse(request.body.unwrap().expose().as_bytes()).into_owned().collect();
         prop_assert_eq!(&pairs[1].1, &id);
         prop_assert_eq!(&pairs[2].1, &secret);
     }
