@@ -36,6 +36,7 @@ mod shutdown;
 mod tenant;
 mod tools;
 mod triggers;
+mod upgrade;
 mod witness;
 mod world;
 mod writes;
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
         reports::tests(&suite),
         restart::tests(&suite),
         triggers::tests(&suite),
+        upgrade::tests(&suite),
         rivals::tests(&suite),
         drift::tests(&suite),
         deletion::tests(&suite),
