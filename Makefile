@@ -34,12 +34,19 @@ test: prerequisites control-plane check-manifests ## Run every test, on a real c
 	$(STEP) "running the tests (building them takes about 4 minutes the first time, running them a few)"
 	@$(CARGO) test --workspace --locked
 
+# Of the workspace, so that its dependencies are those of `make test`, built with the same features.
+.PHONY: test-keycloak
+test-keycloak: prerequisites control-plane keycloak ## Run the tests on a real Keycloak, half a minute; needs Java 17 or later and Maven as well
+	$(STEP) "running the tests on Keycloak (building them takes about 4 minutes the first time, running them half a minute)"
+	@$(CARGO) test --workspace --locked --test keycloak
+
 .PHONY: lint
 lint: prerequisites ## Check format, lints and the import fence of src/domain
 	$(STEP) "rustfmt"
 	@$(CARGO) fmt --all --check
 	$(STEP) "clippy (about 3 minutes the first time)"
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@$(CARGO) clippy --workspace --test keycloak --locked -- -D warnings
 	$(STEP) "the rules of the house"
 	@$(CARGO) test --quiet --locked --test house
 
@@ -84,6 +91,11 @@ binary:
 control-plane:
 	$(STEP) "looking for the Kubernetes control plane (built from Go modules the first time: about 6 minutes)"
 	@tests/control-plane/build.sh >/dev/null
+
+.PHONY: keycloak
+keycloak:
+	$(STEP) "looking for Keycloak (got with Maven and prepared the first time: about half a minute)"
+	@tests/keycloak/fetch.sh >/dev/null
 
 .PHONY: help
 help: ## Show this help

@@ -139,6 +139,11 @@ impl ControlPlane {
         &self.setup.url
     }
 
+    /// The certificate authority that signed the API server's certificate.
+    pub fn ca_pem(&self) -> &str {
+        &self.setup.tls.authority_pem
+    }
+
     /// The directory with etcd, kube-apiserver, kube-controller-manager and kubectl.
     pub fn bin_dir(&self) -> &Path {
         &self.setup.programs
@@ -187,6 +192,15 @@ impl ControlPlane {
         let path = self.directory.file(&format!("{namespace}.{name}.kubeconfig"));
         self.setup.cluster().write_kubeconfig(&path, &token)?;
         Ok(path)
+    }
+
+    /// Lets everybody read the discovery document and the keys of ServiceAccount tokens, as a server
+    /// that is to believe these tokens needs.
+    pub async fn publish_service_account_keys(&self) -> anyhow::Result<()> {
+        let role = "--clusterrole=system:service-account-issuer-discovery";
+        let group = "--group=system:unauthenticated";
+        let binding = ["create", "clusterrolebinding", "published-service-account-keys"];
+        self.kubectl(&[&binding[..], &[role, group]].concat()).await.map(drop)
     }
 
     /// Makes a namespace whose name starts with `prefix` and is not used before.

@@ -1,9 +1,9 @@
 //! Real components for the integration tests and the demo: a Kubernetes control plane, an OAuth
-//! authorization server, the operator as a process, and small servers that misbehave.
+//! authorization server, a Keycloak, the operator as a process, and small servers that misbehave.
 //!
-//! In: programs built from Go modules, an npm package, the operator's binary. Out: handles whose
-//! `Drop` ends the processes and removes their files; on Linux the processes also die with this one,
-//! however it ends.
+//! In: programs built from Go modules, an npm package, a Maven artifact, the operator's binary. Out:
+//! handles whose `Drop` ends the processes and removes their files; on Linux the processes also die
+//! with this one, however it ends.
 //!
 //! **Invariant:** nothing here knows the operator's crate, listens beyond loopback, or keeps state
 //! outside a temporary directory (the caches of the builds excepted).
@@ -16,6 +16,7 @@ mod control;
 pub mod control_plane;
 pub mod faults;
 mod http;
+pub mod keycloak;
 pub mod operator;
 pub mod ports;
 mod process;

@@ -151,6 +151,8 @@ impl Setup {
         flag(&mut server, "endpoint-reconciler-type", "none");
         flag(&mut server, "service-cluster-ip-range", "10.0.0.0/24");
         flag(&mut server, "service-account-issuer", &self.url);
+        // The default has the machine's address, where nothing listens.
+        flag(&mut server, "service-account-jwks-uri", format!("{}/openid/v1/jwks", self.url));
         flag(&mut server, "service-account-key-file", self.verifying_key.display());
         flag(&mut server, "service-account-signing-key-file", self.signing_key.display());
         flag(&mut server, "authorization-mode", "RBAC");
