@@ -453,3 +453,6 @@ fn goes_first(rival: &Rival, o: &Observation) -> bool {
 pub fn is_left_by_a_namesake(target: &TargetMetadata) -> bool {
     target.applied.is_some() && target.controller_uid.is_some()
 }
+
+#[cfg(test)]
+mod tests;
