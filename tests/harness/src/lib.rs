@@ -10,12 +10,13 @@
 
 pub mod audit;
 pub mod authorization_server;
-mod certificates;
+pub mod certificates;
 mod client_kubeconfig;
 mod control;
 pub mod control_plane;
 pub mod faults;
 mod http;
+pub mod keys;
 pub mod operator;
 pub mod ports;
 mod process;
