@@ -20,6 +20,8 @@ pub mod keys;
 pub mod operator;
 pub mod ports;
 mod process;
+mod tls;
+pub mod token_verifier;
 pub mod wait;
 mod work_directory;
 
