@@ -10,15 +10,19 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { parse } from 'node:querystring';
 
-import Provider from 'oidc-provider';
+import Provider, { errors } from 'oidc-provider';
 
 const settings = {
   port: Number(process.env.PORT),
   controlPort: Number(process.env.CONTROL_PORT),
   certificate: readFileSync(process.env.CERTIFICATE_FILE),
   key: readFileSync(process.env.KEY_FILE),
+  // Who signs the certificates of clients with `tls_client_auth`.
+  clientAuthority: readFileSync(process.env.CLIENT_AUTHORITY_FILE),
   // The scopes that exist. One that a client is not registered for is answered `invalid_scope`.
   scopes: process.env.SCOPES.split(' '),
+  // The resources that exist (RFC 8707). Any other is answered `invalid_target`.
+  resources: process.env.RESOURCES.split(' '),
   // The one client that may introspect every token.
   introspector: process.env.INTROSPECTOR_ID,
 };
@@ -31,6 +35,10 @@ function behaviour(id) {
     behaviours.set(id, { requests: 0, issued: [], failure: null, holding: false, waiting: new Set() });
   }
   return behaviours.get(id);
+}
+
+function issuedToken(token, { iat, exp, scope }) {
+  return { sha256: sha256(token), issuedAtSeconds: iat, expiresAtSeconds: exp, scope: scope ?? '', revoked: false };
 }
 
 // What oidc-provider stores. Clients come from the control interface, everything else lives here.
@@ -47,13 +55,7 @@ class Adapter {
 
   async upsert(id, payload, expiresIn) {
     if (this.model === 'ClientCredentials') {
-      behaviour(payload.clientId).issued.push({
-        sha256: sha256(id),
-        issuedAtSeconds: payload.iat,
-        expiresAtSeconds: payload.exp,
-        scope: payload.scope ?? '',
-        revoked: false,
-      });
+      behaviour(payload.clientId).issued.push(issuedToken(id, payload));
     }
     Adapter.#stored.set(this.#key(id), { payload, until: Date.now() + (expiresIn ?? Infinity) * 1000 });
   }
@@ -83,6 +85,34 @@ function sha256(text) {
   return createHash('sha256').update(text).digest('hex');
 }
 
+function lifetimeOf(client) {
+  return clients.get(client.clientId)?.lifetimeSeconds ?? 60;
+}
+
+// A token for a resource is a JWT of that audience (RFC 9068).
+function resourceServer(ctx, identifier, client) {
+  if (!settings.resources.includes(identifier)) throw new errors.InvalidTarget();
+  return {
+    scope: settings.scopes.join(' '),
+    audience: identifier,
+    accessTokenTTL: lifetimeOf(client),
+    accessTokenFormat: 'jwt',
+    jwt: { sign: { alg: 'ES256' } },
+  };
+}
+
+// RFC 8705. The handshake lets every certificate pass, so that a self-signed one comes as far as here.
+const mutualTls = {
+  enabled: true,
+  tlsClientAuth: true,
+  selfSignedTlsClientAuth: true,
+  getCertificate: (ctx) => ctx.socket.getPeerX509Certificate(),
+  certificateAuthorized: (ctx) => ctx.socket.authorized,
+  // Names of one attribute only, such as `CN=orders`: Node writes each attribute on a line of its own.
+  certificateSubjectMatches: (ctx, property, expected) =>
+    property === 'tls_client_auth_subject_dn' && ctx.socket.getPeerX509Certificate().subject === expected,
+};
+
 function configuration() {
   // Encoded by the generator itself: `privateKey.export({ format: 'jwk' })` now and then never returns on
   // Node 20 (the export holds the key's lock while a garbage collection wants it): 2 of 300 starts hung.
@@ -91,8 +121,19 @@ function configuration() {
   return {
     adapter: Adapter,
     clientDefaults: { grant_types: ['client_credentials'], response_types: [], redirect_uris: [], id_token_signed_response_alg: 'ES256' },
-    clientAuthMethods: ['client_secret_basic', 'client_secret_post'],
+    clientAuthMethods: [
+      'client_secret_basic',
+      'client_secret_post',
+      'client_secret_jwt',
+      'private_key_jwt',
+      'tls_client_auth',
+      'self_signed_tls_client_auth',
+      'none',
+    ],
     cookies: { keys: [randomBytes(32).toString('hex')] },
+    // The other name of this host (RFC 8705 §5): who uses it has read the discovery document.
+    discovery: { mtls_endpoint_aliases: { token_endpoint: `https://127.0.0.1:${settings.port}/token` } },
+    enabledJWA: { clientAuthSigningAlgValues: ['HS256', 'HS384', 'HS512', 'RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'] },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
@@ -100,11 +141,13 @@ function configuration() {
         enabled: true,
         allowedPolicy: (ctx, client, token) => client.clientId === settings.introspector || client.clientId === token.clientId,
       },
+      mTLS: mutualTls,
+      resourceIndicators: { enabled: true, getResourceServerInfo: resourceServer },
       revocation: { enabled: true },
     },
     jwks: { keys: [{ ...privateKey, alg: 'ES256', use: 'sig', kid: 'run' }] },
     scopes: settings.scopes,
-    ttl: { ClientCredentials: (ctx, token, client) => clients.get(client.clientId)?.lifetimeSeconds ?? 60 },
+    ttl: { ClientCredentials: (ctx, token, client) => lifetimeOf(client) },
   };
 }
 
@@ -114,10 +157,22 @@ async function readBody(request) {
   return Buffer.concat(chunks);
 }
 
+// What a JWT says, without asking whether it is true; nothing where it is none.
+function claimsOf(jwt) {
+  try {
+    return JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url').toString());
+  } catch {
+    return {};
+  }
+}
+
 // Who asks, as the server itself will see it (RFC 6749 §2.3.1: Basic carries form-encoded values).
 function clientIdOf(authorization, body) {
   const basic = /^Basic (.+)$/i.exec(authorization);
-  if (!basic) return String(parse(body.toString()).client_id ?? '');
+  if (!basic) {
+    const form = parse(body.toString());
+    return String(form.client_id ?? claimsOf(String(form.client_assertion)).sub ?? '');
+  }
   const [id] = Buffer.from(basic[1], 'base64').toString().split(':');
   try {
     return decodeURIComponent(id.replace(/\+/g, ' '));
@@ -139,6 +194,9 @@ async function observeTokenRequests(ctx, next) {
     ctx.body = state.failure.body;
   } else {
     await next();
+    // A JWT is stored nowhere, so the adapter has not seen it.
+    const { iat, exp, scope } = claimsOf(String(ctx.body?.access_token));
+    if (exp) state.issued.push(issuedToken(ctx.body.access_token, { iat, exp, scope }));
   }
   if (state.holding) await heldBack(state, ctx.res);
   return undefined;
@@ -161,14 +219,21 @@ function heldBack(state, response) {
 const provider = new Provider(`https://localhost:${settings.port}`, configuration());
 provider.use(observeTokenRequests);
 provider.on('server_error', (ctx, error) => console.error(error));
-const tls = { cert: settings.certificate, key: settings.key };
+const tls = {
+  cert: settings.certificate,
+  key: settings.key,
+  ca: settings.clientAuthority,
+  requestCert: true,
+  rejectUnauthorized: false,
+};
 const server = createHttpsServer(tls, provider.callback());
 
 const commands = {
   ready: () => ({ listening: server.listening }),
-  'set-client': ({ id, secret, lifetimeSeconds, authMethod, scope }) => {
-    const metadata = { client_id: id, client_secret: secret, token_endpoint_auth_method: authMethod, scope };
+  // `metadata` is what a client registers (RFC 7591 §2), its id included. Looking it up checks it.
+  'set-client': async ({ id, lifetimeSeconds, metadata }) => {
     clients.set(id, { metadata, lifetimeSeconds });
+    await provider.Client.find(id);
   },
   'set-secret': ({ id, secret }) => {
     const client = clients.get(id);

@@ -5,6 +5,7 @@
 //! **Invariant:** the harness never sees a token that it was not given: issued tokens are known by
 //! their SHA-256.
 
+mod client;
 mod install;
 
 use std::{
@@ -17,59 +18,20 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    certificates::{ServerFiles, random_secret, write_server_files},
+    certificates::{Authority, Certificate, Flaw, ServerFiles, random_secret, write_server_files},
     control::Control,
+    keys::Key,
     ports::Port,
     process::{Process, command},
     wait::wait_for,
     work_directory::WorkDirectory,
 };
 
-/// The scopes that exist; a client not registered for one gets `invalid_scope` when it asks.
-pub const SCOPES: [&str; 3] = ["orders.read", "orders.write", "payments.write"];
-/// The scopes of [`Client::new`]: all but `payments.write`.
-pub const DEFAULT_SCOPE: &str = "orders.read orders.write";
+pub use client::{AuthMethod, Client, DEFAULT_SCOPE, RESOURCES, SCOPES};
 
 const INTROSPECTOR: &str = "harness-introspection";
 const READY_BOUND: Duration = Duration::from_secs(30);
 const STARTS: usize = 3;
-
-/// How a client proves itself at the token endpoint (RFC 6749 §2.3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthMethod {
-    /// `client_secret_basic`.
-    Basic,
-    /// `client_secret_post`.
-    Post,
-}
-
-/// A registered OAuth client.
-#[derive(Debug, Clone)]
-pub struct Client {
-    /// The client identifier.
-    pub id: String,
-    /// The client secret.
-    pub secret: String,
-    /// How long its tokens live, in whole seconds.
-    pub lifetime: Duration,
-    /// How it is registered to prove itself.
-    pub auth_method: AuthMethod,
-    /// The scopes it may ask for, separated by spaces.
-    pub scope: String,
-}
-
-impl Client {
-    /// A client with Basic, tokens of one hour and [`DEFAULT_SCOPE`].
-    pub fn new(id: &str, secret: &str) -> Self {
-        Self {
-            id: id.to_owned(),
-            secret: secret.to_owned(),
-            lifetime: Duration::from_secs(3600),
-            auth_method: AuthMethod::Basic,
-            scope: DEFAULT_SCOPE.to_owned(),
-        }
-    }
-}
 
 /// A token as the server remembers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +113,7 @@ struct ObservedToken {
 pub struct AuthorizationServer {
     port: Port,
     tls: ServerFiles,
+    client_authority: Authority,
     control: Control,
     client: reqwest::Client,
     introspector_secret: String,
@@ -178,6 +141,8 @@ impl AuthorizationServer {
     async fn start_once() -> anyhow::Result<Self> {
         let directory = WorkDirectory::create("authorization-server")?;
         let tls = write_server_files(&directory)?;
+        let client_authority = Authority::new("oauthcc test clients")?;
+        let client_authority_file = directory.write("client-ca.crt", &client_authority.pem())?;
         let (port, control_port) = (Port::reserve()?, Port::reserve()?);
         let mut node = command(Path::new("node"));
         node.arg(install::source().join("server.mjs"))
@@ -185,7 +150,9 @@ impl AuthorizationServer {
             .env("CONTROL_PORT", control_port.number().to_string())
             .env("CERTIFICATE_FILE", &tls.certificate)
             .env("KEY_FILE", &tls.key)
+            .env("CLIENT_AUTHORITY_FILE", client_authority_file)
             .env("SCOPES", SCOPES.join(" "))
+            .env("RESOURCES", RESOURCES.join(" "))
             .env("INTROSPECTOR_ID", INTROSPECTOR);
         let process = Process::spawn("node", node, &directory.file("authorization-server.log"))?;
         let control = Control {
@@ -206,6 +173,7 @@ impl AuthorizationServer {
             introspector_secret: random_secret()?,
             port,
             tls,
+            client_authority,
             control,
             process,
             _control_port: control_port,
@@ -221,9 +189,21 @@ impl AuthorizationServer {
         format!("localhost:{}", self.port.number())
     }
 
+    /// The issuer identifier. Its discovery documents (OpenID Connect and RFC 8414) name the token
+    /// endpoint, and 127.0.0.1 as the host for mutual TLS.
+    pub fn issuer(&self) -> String {
+        format!("https://{}", self.host())
+    }
+
     /// The token endpoint.
     pub fn token_url(&self) -> String {
         format!("https://{}/token", self.host())
+    }
+
+    /// The token endpoint for mutual TLS that the discovery document names (RFC 8705 §5): the same
+    /// server by another host name.
+    pub fn mtls_token_url(&self) -> String {
+        format!("https://127.0.0.1:{}/token", self.port.number())
     }
 
     /// The certificate authority that signed the server's certificate.
@@ -236,6 +216,22 @@ impl AuthorizationServer {
         &self.tls.authority
     }
 
+    /// A client certificate whose authority this server trusts, good until `lifetime` from now.
+    pub fn client_certificate(
+        &self,
+        common_name: &str,
+        key: &Key,
+        lifetime: Duration,
+    ) -> anyhow::Result<Certificate> {
+        self.client_authority.client(common_name, key, lifetime)
+    }
+
+    /// A certificate for another server on loopback, of the authority that signed this one's own
+    /// unless that is the flaw.
+    pub fn server_certificate(&self, flaw: Flaw) -> anyhow::Result<Certificate> {
+        self.tls.signer.server(flaw)
+    }
+
     /// Keeps the logs when this ends, and prints where they are.
     pub fn keep_logs(&self) {
         self.directory.keep();
@@ -246,18 +242,13 @@ impl AuthorizationServer {
         self.process.log_text()
     }
 
-    /// Registers a client, or replaces the one with the same id.
+    /// Registers a client, or replaces the one with the same id; fails where the server refuses its
+    /// metadata.
     pub async fn add_client(&self, client: &Client) -> anyhow::Result<()> {
-        let method = match client.auth_method {
-            AuthMethod::Basic => "client_secret_basic",
-            AuthMethod::Post => "client_secret_post",
-        };
         let argument = json!({
             "id": client.id,
-            "secret": client.secret,
             "lifetimeSeconds": client.lifetime.as_secs(),
-            "authMethod": method,
-            "scope": client.scope,
+            "metadata": client.registration(),
         });
         self.control.send("set-client", &argument).await
     }

@@ -169,26 +169,47 @@ impl ControlPlane {
         self.directory.keep();
     }
 
+    /// What the API server answers the admin at a path that is no object's.
+    pub async fn get(&self, path: &str) -> anyhow::Result<String> {
+        let request = self.http.get(format!("{}{path}", self.url()));
+        let response = request
+            .bearer_auth(&self.setup.admin_token)
+            .send()
+            .await
+            .and_then(reqwest::Response::error_for_status)
+            .with_context(|| format!("failed to get {path}"))?;
+        response.text().await.with_context(|| format!("failed to read {path}"))
+    }
+
+    /// A token of an existing ServiceAccount for these audiences, as a pod would have it.
+    pub async fn service_account_token(
+        &self,
+        namespace: &str,
+        name: &str,
+        audiences: &[&str],
+    ) -> anyhow::Result<String> {
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                audiences: audiences.iter().map(|&audience| audience.to_owned()).collect(),
+                expiration_seconds: Some(TOKEN_LIFETIME_SECONDS),
+                ..TokenRequestSpec::default()
+            },
+            ..TokenRequest::default()
+        };
+        let made = Api::<ServiceAccount>::namespaced(self.admin_client(), namespace)
+            .create_token_request(name, &PostParams::default(), &request)
+            .await
+            .with_context(|| format!("failed to get a token for {namespace}/{name}"))?;
+        Ok(made.status.context("the answer to a TokenRequest held no token")?.token)
+    }
+
     /// A kubeconfig file for an existing ServiceAccount, with a token bound for 10 hours.
     pub async fn kubeconfig_for_service_account(
         &self,
         namespace: &str,
         name: &str,
     ) -> anyhow::Result<PathBuf> {
-        let request = TokenRequest {
-            spec: TokenRequestSpec {
-                expiration_seconds: Some(TOKEN_LIFETIME_SECONDS),
-                ..TokenRequestSpec::default()
-            },
-            ..TokenRequest::default()
-        };
-        let token = Api::<ServiceAccount>::namespaced(self.admin_client(), namespace)
-            .create_token_request(name, &PostParams::default(), &request)
-            .await
-            .with_context(|| format!("failed to get a token for {namespace}/{name}"))?
-            .status
-            .context("the answer to a TokenRequest held no token")?
-            .token;
+        let token = self.service_account_token(namespace, name, &[]).await?;
         let path = self.directory.file(&format!("{namespace}.{name}.kubeconfig"));
         self.setup.cluster().write_kubeconfig(&path, &token)?;
         Ok(path)

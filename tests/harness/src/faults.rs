@@ -11,12 +11,16 @@ use std::{
 
 use anyhow::Context;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpListener,
     task::{AbortHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 
-use crate::ports::Port;
+use crate::{certificates::Certificate, ports::Port, tls::acceptor};
+
+/// A whole HTTP response, and TLS around it.
+type Answer = (String, Option<TlsAcceptor>);
 
 /// A port where connections are refused, reserved until dropped.
 pub fn closed_port() -> anyhow::Result<Port> {
@@ -49,14 +53,20 @@ impl SilentHost {
     }
 }
 
-/// Records each request and gives one fixed answer without TLS, then closes the connection.
+/// Records each request and gives one fixed answer, then closes the connection.
 #[derive(Debug)]
 pub struct CountingHost(Host);
 
 impl CountingHost {
-    /// Starts on a free port; `answer` is a whole HTTP response, status line and all.
+    /// Starts on a free port, without TLS; `answer` is a whole HTTP response, status line and all.
     pub async fn start(answer: &str) -> anyhow::Result<Self> {
-        Host::start(Some(answer.to_owned())).await.map(Self)
+        Host::start(Some((answer.to_owned(), None))).await.map(Self)
+    }
+
+    /// The same over TLS: only who trusts the certificate sends a request.
+    pub async fn start_tls(answer: &str, certificate: &Certificate) -> anyhow::Result<Self> {
+        let tls = Some(acceptor(certificate)?);
+        Host::start(Some((answer.to_owned(), tls))).await.map(Self)
     }
 
     /// `localhost:PORT`.
@@ -90,7 +100,7 @@ struct Host {
 }
 
 impl Host {
-    async fn start(answer: Option<String>) -> anyhow::Result<Self> {
+    async fn start(answer: Option<Answer>) -> anyhow::Result<Self> {
         let port = Port::reserve()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.number()))
             .await
@@ -115,14 +125,20 @@ impl Drop for Host {
     }
 }
 
-async fn accept(listener: TcpListener, answer: Option<String>, seen: Arc<Mutex<Seen>>) {
+async fn accept(listener: TcpListener, answer: Option<Answer>, seen: Arc<Mutex<Seen>>) {
     // Dropped with this task, and all connections with them.
     let mut answering = JoinSet::new();
     let mut silent = Vec::new();
     while let Ok((stream, _)) = listener.accept().await {
-        if let Some(answer) = answer.clone() {
+        if let Some((answer, tls)) = answer.clone() {
             seen.lock().unwrap_or_else(PoisonError::into_inner).connections += 1;
-            answering.spawn(respond(stream, answer, Arc::clone(&seen)));
+            let seen = Arc::clone(&seen);
+            answering.spawn(async move {
+                let Some(tls) = tls else { return respond(stream, answer, seen).await };
+                if let Ok(stream) = tls.accept(stream).await {
+                    respond(stream, answer, seen).await;
+                }
+            });
             continue;
         }
         silent.retain_mut(is_open);
@@ -146,7 +162,11 @@ fn is_open(stream: &mut std::net::TcpStream) -> bool {
     }
 }
 
-async fn respond(mut stream: TcpStream, answer: String, seen: Arc<Mutex<Seen>>) {
+async fn respond(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    answer: String,
+    seen: Arc<Mutex<Seen>>,
+) {
     let mut request = vec![0; 64 * 1024];
     let Ok(length) = stream.read(&mut request).await else {
         return;

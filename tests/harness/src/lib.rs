@@ -10,16 +10,19 @@
 
 pub mod audit;
 pub mod authorization_server;
-mod certificates;
+pub mod certificates;
 mod client_kubeconfig;
 mod control;
 pub mod control_plane;
 pub mod faults;
 mod http;
 pub mod keycloak;
+pub mod keys;
 pub mod operator;
 pub mod ports;
 mod process;
+mod tls;
+pub mod token_verifier;
 pub mod wait;
 mod work_directory;
 
