@@ -20,6 +20,7 @@ pub mod provider;
 pub mod reason;
 pub mod redacted;
 pub mod reference;
+pub mod refusal;
 pub mod remember;
 pub mod schedule;
 pub mod schema;

@@ -26,6 +26,7 @@ use crate::domain::oauth::{self, Asked, Entropy};
 use crate::domain::observation::Observation;
 use crate::domain::plan::{Fault, Location};
 use crate::domain::reason::Reason;
+use crate::domain::refusal;
 use crate::domain::remember::{self, Attempt, Step};
 use crate::domain::schedule::{self, PENDING_AFTER};
 use crate::domain::status;
@@ -224,8 +225,8 @@ async fn locate_and_ask(
         Location::TokenUrl(_) => named.clone(),
         Location::Issuer(issuer) => match connection.discover(issuer, plan).await {
             Ok(found) => {
-                let endpoint = decide::permitted_endpoint(observation, &found, METADATA)?;
-                if let Some(fault) = decide::not_consented(observation, &endpoint.host) {
+                let endpoint = refusal::permitted_endpoint(observation, &found, METADATA)?;
+                if let Some(fault) = refusal::not_consented(observation, &endpoint.host) {
                     return Err(fault);
                 }
                 endpoint
@@ -282,7 +283,7 @@ fn admit(ctx: &Context, o: &Observation) -> Option<Permit> {
     let applicant = Applicant {
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
-        host: decide::named_endpoint(o).ok()?.host.to_string(),
+        host: refusal::named_endpoint(o).ok()?.host.to_string(),
         expires_at: o.record().map(|record| record.expires_at),
     };
     match ctx.governor.admit(&applicant) {

@@ -10,7 +10,6 @@ use super::read::{self, ClientSecret, Data, Prevented, prevented, refused};
 use super::{Cluster, namespace};
 use crate::domain::consent::TokenEndpoint;
 use crate::domain::crd::{EXPIRES_AT_KEY, TOKEN_TYPE_KEY};
-use crate::domain::decide;
 use crate::domain::oauth::{self, ClientCertificate, RequestValues};
 use crate::domain::observation::{Known, Observation};
 use crate::domain::plan::{Fault, RequestPlan};
@@ -19,6 +18,7 @@ use crate::domain::redacted::Redacted;
 use crate::domain::reference::{
     Object, ObjectKind, Reference, Use, UsedObject, references, used_objects,
 };
+use crate::domain::refusal;
 use crate::domain::secret::{ManagedSecret, TargetMetadata};
 
 /// Everything that a request needs.
@@ -61,8 +61,8 @@ pub async fn prepare(cluster: &Cluster, o: &Observation) -> Result<Prepared, Pre
     let plan = o.plan().map_err(|fault| refused(o, fault))?;
     let all = references(&plan);
     let read = read_all(cluster, &mut seen, &all).await?;
-    let named = decide::named_endpoint(&seen).map_err(|fault| refused(&seen, fault))?;
-    if let Some(fault) = decide::not_consented(&seen, &named.host) {
+    let named = refusal::named_endpoint(&seen).map_err(|fault| refused(&seen, fault))?;
+    if let Some(fault) = refusal::not_consented(&seen, &named.host) {
         return Err(refused(&seen, fault));
     }
     let mut values = values(&seen, &all, &read)?;

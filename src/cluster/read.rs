@@ -19,13 +19,13 @@ use super::call::code;
 use super::index::reference_metadata;
 use super::{Cluster, namespace};
 use crate::domain::crd::{DEFAULT_SERVICE_ACCOUNT_TOKEN_SECONDS, ServiceAccountToken};
-use crate::domain::decide;
 use crate::domain::jwt;
 use crate::domain::observation::{Known, Observation, Refusal};
 use crate::domain::plan::Fault;
 use crate::domain::reason::Reason;
 use crate::domain::redacted::Redacted;
 use crate::domain::reference::{Object, ObjectKind, UsedObject};
+use crate::domain::refusal;
 
 /// A Secret whose values don't print (k8s-openapi's own type shows them in `Debug`).
 #[derive(Clone, Debug, Deserialize, Resource)]
@@ -116,7 +116,7 @@ pub(super) async fn read(
     let Some((metadata, data)) = found else {
         cluster.index.not_found(namespace(o), &used.object, mark);
         o.references.insert(used.object.clone(), Known::Absent);
-        return Err(refused(o, decide::absent(used)));
+        return Err(refused(o, refusal::absent(used)));
     };
     if let Some(metadata) = metadata {
         cluster.index.told(*kind, &metadata);
@@ -198,8 +198,8 @@ pub(super) async fn make_token(
     let token = Redacted::new(made.status.map(|status| status.token).unwrap_or_default());
     // Its issuer is the audience that the API server accepts unless it is told otherwise.
     let issuer = jwt::issuer(token.expose());
-    if decide::is_api_audience(&account.audience, issuer.as_slice()) {
-        return Err(refused(o, decide::api_audience_refused(&account.audience)));
+    if refusal::is_api_audience(&account.audience, issuer.as_slice()) {
+        return Err(refused(o, refusal::api_audience_refused(&account.audience)));
     }
     Ok(token)
 }

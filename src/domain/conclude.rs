@@ -11,6 +11,7 @@ use crate::domain::decide::{self, Decision};
 use crate::domain::notice::{self, Notice};
 use crate::domain::observation::{Foreign, Observation, Refusal, Remembered};
 use crate::domain::reason::Reason;
+use crate::domain::refusal;
 use crate::domain::remember::{self, Step};
 use crate::domain::schedule::{self, NAMESAKE_GRACE, PENDING_AFTER};
 use crate::domain::secret::ManagedSecret;
@@ -88,14 +89,14 @@ fn learned(o: &Observation, step: &Step, now: Timestamp) -> Remembered {
 
 /// Since when the target belongs to somebody else, and whether that has been told.
 fn foreign(o: &Observation, now: Timestamp) -> Option<Foreign> {
-    let Refusal { reason, .. } = decide::foreign_target(o)?;
+    let Refusal { reason, .. } = refusal::foreign_target(o)?;
     let told = status::previous(o, status::SECRET_SYNCED)
         .is_some_and(|condition| condition.reason == reason.as_str());
     let known = o.memory.foreign.filter(|before| before.reason == reason);
     let before = known.unwrap_or(Foreign { reason, since: now, warned: told });
     // What a living rival owns is not about to be collected.
     let namesake = reason == Reason::SecretNotOwned
-        && o.target.present().is_some_and(decide::is_left_by_a_namesake);
+        && o.target.present().is_some_and(refusal::is_left_by_a_namesake);
     let waits = namesake && now < schedule::after(before.since, NAMESAKE_GRACE);
     Some(Foreign { warned: before.warned || !waits, ..before })
 }

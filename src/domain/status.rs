@@ -14,9 +14,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::domain::crd::{Binding, OAuthClientCredentialStatus, TokenStatus};
-use crate::domain::decide::{self, foreign_target, local_refusal};
+use crate::domain::decide;
 use crate::domain::observation::{Observation, Refusal, TokenState};
 use crate::domain::reason::{Class, Reason};
+use crate::domain::refusal::{foreign_target, local_refusal};
 use crate::domain::schedule::{next_whole_second, whole_second};
 use crate::domain::secret::Record;
 

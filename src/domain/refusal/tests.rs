@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::address::AddressPolicy;
 use crate::domain::consent::ConsentPolicy;
 use crate::domain::crd::OAuthClientCredential;
+use crate::domain::decide::{Decision, Trigger, decide};
 use crate::domain::observation::{Policy, ReferenceMetadata, Remembered};
 use crate::domain::reference::{ObjectKind, references, used_objects};
 use crate::domain::schedule::SchedulePolicy;
