@@ -22,6 +22,7 @@ mod drift;
 mod failures;
 mod figures;
 mod foreign;
+mod grants;
 mod metrics;
 mod obstacles;
 mod outage;
@@ -32,10 +33,12 @@ mod restart;
 mod rivals;
 mod rotation;
 mod schema;
+mod service_account;
 mod shutdown;
 mod tenant;
 mod tools;
 mod triggers;
+mod trust;
 mod upgrade;
 mod witness;
 mod world;
@@ -77,6 +80,9 @@ fn main() -> ExitCode {
         canary::tests(&suite),
         refusals::tests(&suite),
         foreign::tests(&suite),
+        grants::tests(&suite),
+        service_account::tests(&suite),
+        trust::tests(&suite),
         failures::tests(&suite),
         backoff::tests(&suite),
         reports::tests(&suite),

@@ -234,7 +234,12 @@ impl Tenant {
             let found = found.ok_or("there is no Secret")?;
             let text = found.annotations().get("oauthcc.dev/revision").cloned().unwrap_or_default();
             let now: i64 = text.parse().unwrap_or(0);
-            if now >= revision { Ok(found) } else { Err(format!("revision {now}")) }
+            if now >= revision {
+                return Ok(found);
+            }
+            let status = self.status(secret).await.unwrap_or_default();
+            let told = serde_json::to_string(&status).unwrap_or_default();
+            Err(format!("revision {now}, {told}"))
         })
         .await
     }

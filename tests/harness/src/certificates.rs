@@ -43,6 +43,11 @@ impl Certificate {
         pem("CERTIFICATE", &self.der) + &self.issuers
     }
 
+    /// The authority that signed it, to be trusted by whoever wants to; empty where it signed itself.
+    pub fn authority_pem(&self) -> &str {
+        &self.issuers
+    }
+
     /// The private key as PKCS#8.
     pub fn key_pem(&self) -> String {
         self.key.pem()
