@@ -243,11 +243,14 @@ fn yaml_blocks(page: &str) -> Vec<(usize, String)> {
 }
 
 /// What the chart gives the operator beyond what every ServiceAccount may: resource and verbs.
-const RIGHTS: [&str; 4] = [
+const RIGHTS: [&str; 7] = [
+    "configmaps [get list watch]",
     "events.events.k8s.io [create patch]",
     "oauthclientcredentials.oauthcc.dev [get list watch]",
     "oauthclientcredentials.oauthcc.dev/status [patch]",
     "secrets [get list watch create patch]",
+    "serviceaccounts [get list watch]",
+    "serviceaccounts/token [create]",
 ];
 
 async fn rights(world: Arc<World>) -> Outcome {

@@ -46,8 +46,17 @@ for expected in \
 		failed=1
 	}
 done
+if grep -qF serviceaccounts/token "$work/every"; then
+	echo "the chart with serviceAccountTokens: false lets the operator make tokens" >&2
+	failed=1
+fi
+grep -qF serviceaccounts/token "$work/install.yaml" || {
+	echo "the chart with its default values lacks: serviceaccounts/token" >&2
+	failed=1
+}
 refused "a setting that does not exist" --set settings.no-such-flag=1
 refused "a value that does not exist" --set replicas=2
+refused "a switch that is neither true nor false" --set serviceAccountTokens=some
 refused "no ServiceAccount at all" --set serviceAccount.create=false
 
 [ "$failed" = 0 ] && echo "The chart and its generated manifests are up to date." >&2

@@ -109,7 +109,7 @@ pub struct ClientSecretBasic {
     pub encoding: Option<BasicEncoding>,
 }
 
-/// How ID and secret are written into the Basic header.
+/// How ID and secret are written into the Basic header; `FormURLEncoded` where it is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BasicEncoding {
     /// Form-urlencoded one by one, as RFC 6749 §2.3.1 has it.
@@ -129,7 +129,7 @@ pub struct ClientSecretJwt {
     pub algorithm: Option<HmacAlgorithm>,
 }
 
-/// A signature made with the client secret (RFC 7518 §3.2).
+/// The algorithm of the signature (RFC 7518 §3.2); `HS256` where it is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum HmacAlgorithm {
     /// HMAC with SHA-256.
@@ -167,7 +167,8 @@ pub struct PrivateKeyJwt {
     pub audience: Option<String>,
 }
 
-/// A signature made with a private key (RFC 7518 §3.3 to §3.5, RFC 8037 §3.1).
+/// The algorithm of the signature (RFC 7518 §3.3 to §3.5, RFC 8037 §3.1); where it is absent the one
+/// that fits the key: RS256, ES256, ES384 or `EdDSA`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SigningAlgorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
@@ -242,7 +243,7 @@ pub struct CaBundleRef {
     pub key: Option<String>,
 }
 
-/// What holds a bundle of certificate authorities.
+/// What holds the bundle; `ConfigMap` where it is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CaBundleKind {
     /// A ConfigMap.

@@ -41,6 +41,13 @@ pub struct Provider {
     pub name: String,
     /// The values that the entry needs, such as an account, a region or a tenant.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend(
+        "maxProperties" = 16,
+        "additionalProperties" = {
+            "type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[\\x20-\\x7E]+$"
+        }
+    ))]
+    #[x_kube(validation = Rule::new("self.all(name, size(name) >= 1 && size(name) <= 64)").message("each name in spec.provider.parameters must have 1 to 64 characters"))]
     pub parameters: BTreeMap<String, String>,
 }
 
@@ -74,10 +81,11 @@ pub struct RequestOptions {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[x_kube(validation = Rule::new("self.all(h, self.exists_one(g, g.name.lowerAscii() == h.name.lowerAscii()))").message("two entries of spec.request.headers have the same name: names of headers are compared without case (RFC 9110 section 5.1)"))]
     pub headers: Vec<Header>,
 }
 
-/// Where the parameters of a request go.
+/// Where the parameters go; `Form` where it is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BodyFormat {
     /// `application/x-www-form-urlencoded` in the body (RFC 6749 §4.4.2).
@@ -114,7 +122,7 @@ pub struct Parameter {
     pub location: Option<ParameterLocation>,
 }
 
-/// Where a parameter goes.
+/// Where the parameter goes; `Body`, in the format of `bodyFormat`, where it is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ParameterLocation {
     /// With the other parameters.
@@ -186,7 +194,7 @@ pub struct ResponseOptions {
     pub expires_in_unit: Option<ExpiresInUnit>,
 }
 
-/// What the member of the lifetime counts.
+/// What stands at `expiresInPointer`; `Seconds` where it is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ExpiresInUnit {
     /// Seconds from now.

@@ -1,0 +1,421 @@
+//! The rules of the schema in CEL, each with specs that it takes and specs that it refuses. Read by the
+//! unit tests of the schema and, on the real API server, by `tests/cluster/schema.rs`.
+//!
+//! **Invariant:** each refused spec breaks its rule and no other, so the message alone says what to do.
+
+use serde_json::{Value, json};
+
+/// A rule and two changes to [`credential`].
+pub(crate) struct Rule {
+    /// Where it stands, `[]` for the entries of a list.
+    pub(crate) path: &'static str,
+    pub(crate) message: &'static str,
+    pub(crate) accepted: Value,
+    pub(crate) refused: Value,
+}
+
+/// A credential named `crm` that is complete, with a change merged into its spec (RFC 7386).
+pub(crate) fn credential(change: &Value) -> Value {
+    let mut object = json!({
+        "apiVersion": "oauthcc.dev/v1alpha1",
+        "kind": "OAuthClientCredential",
+        "metadata": {"name": "crm"},
+        "spec": {
+            "suspend": true,
+            "tokenURL": "https://idp.example.com/oauth2/token",
+            "credentialsSecretRef": {"name": "client"},
+        },
+    });
+    merge(&mut object, &json!({ "spec": change }));
+    object
+}
+
+/// Merges a change into a value (RFC 7386).
+pub(crate) fn merge(into: &mut Value, change: &Value) {
+    let Value::Object(changes) = change else {
+        *into = change.clone();
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (name, change) in changes {
+        if let Value::Object(into) = into {
+            if change.is_null() {
+                into.remove(name);
+            } else {
+                merge(into.entry(name.as_str()).or_insert(Value::Null), change);
+            }
+        }
+    }
+}
+
+/// The rule that only an update can break has its examples in the tests that read these.
+pub(crate) const RENAMED: &str = "the managed Secret can't be renamed yet: create a second credential \
+    with the new spec.target.name, move the pods to it, then delete this one";
+
+/// Every other rule.
+pub(crate) fn rules() -> Vec<Rule> {
+    [where_to_ask(), who_asks(), methods(), in_the_query(), entries(), targets(), times()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn rule(path: &'static str, message: &'static str, accepted: Value, refused: Value) -> Rule {
+    Rule { path, message, accepted, refused }
+}
+
+fn where_to_ask() -> Vec<Rule> {
+    let one = |accepted, refused| {
+        let message = "say where to ask: spec.tokenURL (the token endpoint, for example \
+                       https://idp.example.com/oauth2/token), spec.provider, both of them, or \
+                       spec.issuer alone";
+        rule(".spec", message, accepted, refused)
+    };
+    let issuer = "https://idp.example.com";
+    let zoom = json!({"name": "Zoom"});
+    vec![
+        one(json!({}), json!({"tokenURL": null})),
+        one(json!({"tokenURL": null, "issuer": issuer}), json!({"issuer": issuer})),
+        one(
+            json!({"tokenURL": null, "provider": zoom}),
+            json!({"tokenURL": null, "issuer": issuer, "provider": zoom}),
+        ),
+        one(json!({"provider": zoom}), json!({"issuer": issuer, "provider": zoom})),
+        rule(
+            ".spec.provider.parameters",
+            "each name in spec.provider.parameters must have 1 to 64 characters",
+            json!({"provider": {"name": "Zoom", "parameters": {"n".repeat(64): "42", "a": "b"}}}),
+            json!({"provider": {"name": "Zoom", "parameters": {"n".repeat(65): "42", "a": "b"}}}),
+        ),
+    ]
+}
+
+fn who_asks() -> Vec<Rule> {
+    let secret = |accepted, refused| {
+        let message = "set spec.credentialsSecretRef.name to the Secret that holds the client ID and \
+                       the client secret";
+        rule(".spec", message, accepted, refused)
+    };
+    let id = |accepted, refused| {
+        let message = "set spec.clientID, or spec.credentialsSecretRef.name to the Secret that holds the client ID";
+        rule(".spec", message, accepted, refused)
+    };
+    let two = |accepted, refused| {
+        let message = "the client ID has two sources: remove spec.clientID or \
+                       spec.credentialsSecretRef.clientIDKey";
+        rule(".spec", message, accepted, refused)
+    };
+    let alone = |mut change: Value| {
+        merge(&mut change, &json!({"clientID": "me"}));
+        without_credentials(change)
+    };
+    let provider = json!({"provider": {"name": "Zoom"}});
+    let keys = |key: &str| json!({"clientID": "me", "credentialsSecretRef": {key: "id"}});
+    vec![
+        secret(json!({}), without_credentials(json!({}))),
+        secret(alone(method("None")), alone(json!({}))),
+        secret(alone(private_key("k")), alone(method("ClientSecretBasic"))),
+        secret(alone(certificate("k")), alone(method("ClientSecretPost"))),
+        secret(without_credentials(service_account()), alone(method("ClientSecretJWT"))),
+        // The catalogue may know a method that needs no client secret; one that is written down wins.
+        secret(without_credentials(provider.clone()), {
+            let mut change = method("ClientSecretPost");
+            merge(&mut change, &provider);
+            without_credentials(change)
+        }),
+        id(method("None"), without_credentials(method("None"))),
+        id(private_key("k"), without_credentials(private_key("k"))),
+        id(certificate("k"), without_credentials(certificate("k"))),
+        two(keys("clientSecretKey"), keys("clientIDKey")),
+    ]
+}
+
+fn methods() -> Vec<Rule> {
+    let member =
+        |message, accepted, refused| rule(".spec.clientAuthentication", message, accepted, refused);
+    let with = |method: Value, member: Value| {
+        let mut change = json!({"clientAuthentication": member});
+        merge(&mut change, &json!({"clientAuthentication": {"method": method}}));
+        change
+    };
+    let basic = json!({"clientSecretBasic": {"encoding": "Raw"}});
+    let basic_only = "spec.clientAuthentication.clientSecretBasic has no effect with another method: \
+                      remove it, or set method: ClientSecretBasic";
+    let hmac = json!({"clientSecretJWT": {"algorithm": "HS512"}});
+    let hmac_only = "spec.clientAuthentication.clientSecretJWT needs method: ClientSecretJWT";
+    let key = json!({"privateKeyJWT": {"keySecretRef": {"name": "k"}}});
+    let key_both = "set spec.clientAuthentication.privateKeyJWT.keySecretRef with method: \
+                    PrivateKeyJWT, and only with it";
+    let account = json!({"serviceAccountToken": {"name": "crm", "audience": "https://idp"}});
+    let account_both = "set spec.clientAuthentication.serviceAccountToken with method: \
+                        ServiceAccountToken, and only with it";
+    let tls = "method TLSClientAuth needs spec.tls.clientCertificateSecretRef.name: the Secret of type \
+               kubernetes.io/tls with the client certificate";
+    let unset = Value::Null;
+    vec![
+        member(basic_only, with(unset.clone(), basic.clone()), with(json!("None"), basic.clone())),
+        member(
+            basic_only,
+            with(json!("ClientSecretBasic"), basic.clone()),
+            with(json!("ClientSecretPost"), basic),
+        ),
+        member(
+            hmac_only,
+            with(json!("ClientSecretJWT"), hmac.clone()),
+            with(unset.clone(), hmac.clone()),
+        ),
+        member(hmac_only, method("ClientSecretJWT"), with(json!("ClientSecretPost"), hmac)),
+        member(
+            key_both,
+            with(json!("PrivateKeyJWT"), key.clone()),
+            with(unset.clone(), key.clone()),
+        ),
+        member(key_both, private_key("k"), method("PrivateKeyJWT")),
+        member(key_both, method("None"), with(json!("None"), key)),
+        member(
+            account_both,
+            with(json!("ServiceAccountToken"), account.clone()),
+            with(unset, account.clone()),
+        ),
+        member(account_both, service_account(), method("ServiceAccountToken")),
+        member(account_both, method("None"), with(json!("None"), account)),
+        rule(".spec", tls, certificate("k"), method("TLSClientAuth")),
+        rule(".spec", tls, certificate("k"), {
+            let mut change = method("TLSClientAuth");
+            merge(&mut change, &json!({"tls": {"caBundleRef": {"name": "ca"}}}));
+            change
+        }),
+    ]
+}
+
+fn in_the_query() -> Vec<Rule> {
+    let assertion = "spec.request.bodyFormat: Query would put a secret or an assertion into the URL, \
+                     where proxies log it: use method ClientSecretBasic, TLSClientAuth or None, or \
+                     bodyFormat Form or JSON";
+    let value = "spec.request.bodyFormat: Query would put a value of a Secret into the URL, where \
+                 proxies log it: remove valueFrom from spec.request.parameters, or use bodyFormat Form \
+                 or JSON";
+    let entry = "a value of a Secret may not stand in the query, where proxies log it: remove in: \
+                 Query from this entry of spec.request.parameters";
+    let format = |format: &str, mut change: Value| {
+        merge(&mut change, &json!({"request": {"bodyFormat": format}}));
+        change
+    };
+    let query = |change| format("Query", change);
+    let all = |accepted, refused| rule(".spec", assertion, query(accepted), query(refused));
+    let secret_entry = json!({"name": "password", "valueFrom": secret_key("p")});
+    let with = |place: &str, value: Value| {
+        let mut entry = json!({"name": "p", "in": place});
+        merge(&mut entry, &value);
+        parameters(json!([entry]))
+    };
+    let from = json!({"valueFrom": secret_key("p")});
+    vec![
+        all(json!({}), method("ClientSecretPost")),
+        all(method("ClientSecretBasic"), method("ClientSecretJWT")),
+        all(certificate("k"), private_key("k")),
+        all(method("None"), service_account()),
+        rule(
+            ".spec",
+            assertion,
+            format("JSON", method("ClientSecretPost")),
+            query(method("ClientSecretPost")),
+        ),
+        rule(
+            ".spec",
+            value,
+            format("Form", parameters(json!([secret_entry]))),
+            query(parameters(json!([secret_entry]))),
+        ),
+        rule(
+            ".spec",
+            value,
+            query(parameters(json!([{"name": "p", "value": "v"}]))),
+            query(parameters(json!([{"name": "p", "value": "v"}, secret_entry]))),
+        ),
+        rule(".spec.request.parameters[]", entry, with("Body", from.clone()), with("Query", from)),
+    ]
+}
+
+fn entries() -> Vec<Rule> {
+    let parameter = |message, accepted: Value, refused: Value| {
+        let path = ".spec.request.parameters[]";
+        rule(path, message, parameters(json!([accepted])), parameters(json!([refused])))
+    };
+    let header = |message, accepted: Value, refused: Value| {
+        let path = ".spec.request.headers[]";
+        rule(path, message, headers(json!([accepted])), headers(json!([refused])))
+    };
+    let plain = |name: &str| json!({"name": name, "value": "v"});
+    let from = json!({"name": "p", "valueFrom": secret_key("p")});
+    let none = json!({"name": "p"});
+    let both = json!({"name": "p", "value": "v", "valueFrom": secret_key("p")});
+    let one_of = "set either value or valueFrom in each entry of spec.request.parameters";
+    let one_of_header = "set either value or valueFrom in each entry of spec.request.headers";
+    let two = "two entries of spec.request.parameters have the same name: a parameter is sent once \
+               (RFC 6749 section 3.2)";
+    let two_headers = "two entries of spec.request.headers have the same name: names of headers are \
+                       compared without case (RFC 9110 section 5.1)";
+    let field = "this name of spec.request.parameters has a field of its own: spec.request.grantType, \
+                 spec.clientID, spec.clientAuthentication, spec.scopes, spec.audience or \
+                 spec.resourceIndicators";
+    let reserved = "this header of spec.request.headers is written by the operator or belongs to the \
+                    connection: remove it; spec.clientAuthentication writes Authorization";
+    let mut all = vec![
+        parameter(one_of, plain("p"), none.clone()),
+        parameter(one_of, from.clone(), both.clone()),
+        header(one_of_header, plain("p"), none),
+        header(one_of_header, from, both),
+        header(one_of_header, json!({"name": "Accept", "value": ""}), json!({"name": "Accept"})),
+        rule(
+            ".spec.request.parameters",
+            two,
+            parameters(json!([plain("p"), plain("P")])),
+            parameters(json!([plain("p"), plain("q"), plain("p")])),
+        ),
+        rule(
+            ".spec.request.headers",
+            two_headers,
+            headers(json!([plain("X-A"), plain("X-B")])),
+            headers(json!([plain("X-A"), plain("x-a")])),
+        ),
+    ];
+    for (near, name) in [
+        ("grant-type", "grant_type"),
+        ("client", "client_id"),
+        ("secret", "client_secret"),
+        ("assertion", "client_assertion"),
+        ("client_assertion_types", "client_assertion_type"),
+        ("scopes", "scope"),
+        ("audiences", "audience"),
+        ("resources", "resource"),
+        ("Scope_", "Scope"),
+        ("CLIENT-SECRET", "CLIENT_SECRET"),
+    ] {
+        all.push(parameter(field, plain(near), plain(name)));
+    }
+    for (near, name) in [
+        ("X-Authorization", "Authorization"),
+        ("X-Host", "Host"),
+        ("Cookies", "Cookie"),
+        ("Connections", "Connection"),
+        ("Transfer", "Transfer-Encoding"),
+        ("TEE", "TE"),
+        ("Upgrade-Insecure-Requests", "Upgrade"),
+        ("Proxy", "Proxy-Authorization"),
+        ("Content", "Content-Type"),
+        ("X-Content-Length", "content-length"),
+    ] {
+        all.push(header(reserved, plain(near), plain(name)));
+    }
+    all
+}
+
+fn targets() -> Vec<Rule> {
+    let client = "the managed Secret would replace the client Secret: give spec.target.name another \
+                  name than spec.credentialsSecretRef.name";
+    let other = "the managed Secret would replace a Secret that the spec refers to: give \
+                 spec.target.name a name of its own";
+    let key = "spec.target.tokenKey can't be expires-at or token-type: these keys hold the expiry and \
+               the type of the token";
+    let target = |name: &str| json!({"target": {"name": name}});
+    let credentials = |name: &str| json!({"credentialsSecretRef": {"name": name}});
+    let bundle = |kind: &str| json!({"tls": {"caBundleRef": {"kind": kind, "name": "crm"}}});
+    let token_key = |key: &str| json!({"target": {"tokenKey": key}});
+    let entry = |name| json!([{"name": "p", "valueFrom": secret_key(name)}]);
+    let renamed = |mut change: Value| {
+        merge(&mut change, &json!({"target": {"name": "k"}}));
+        change
+    };
+    vec![
+        rule("", client, target("crm-token"), target("client")),
+        rule("", client, credentials("crm-client"), credentials("crm")),
+        rule("", other, private_key("k"), private_key("crm")),
+        rule("", other, renamed(private_key("crm")), renamed(private_key("k"))),
+        rule("", other, certificate("k"), certificate("crm")),
+        rule("", other, bundle("ConfigMap"), bundle("Secret")),
+        rule("", other, json!({"tls": {"caBundleRef": {"name": "crm"}}}), bundle("Secret")),
+        rule("", other, parameters(entry("k")), parameters(entry("crm"))),
+        rule("", other, headers(entry("k")), headers(entry("crm"))),
+        rule(".spec.target.tokenKey", key, token_key("access-token"), token_key("expires-at")),
+        rule(".spec.target.tokenKey", key, token_key("token"), token_key("token-type")),
+    ]
+}
+
+fn times() -> Vec<Rule> {
+    let timeout = |accepted: &str, refused: &str| {
+        let change = |text: &str| json!({"request": {"timeout": text}});
+        let message = "spec.request.timeout must be from 1s to 30s";
+        rule(".spec.request.timeout", message, change(accepted), change(refused))
+    };
+    let before = |text: &str| json!({"rotation": {"renewBefore": text}});
+    let renew = |accepted, refused| {
+        let message = "spec.rotation.renewBefore must be from 1s to 8760h";
+        rule(".spec.rotation.renewBefore", message, before(accepted), before(refused))
+    };
+    let lifetime = |accepted: &str, refused: &str| {
+        let change = |text: &str| json!({"rotation": {"defaultLifetime": text}});
+        let message = "spec.rotation.defaultLifetime must be from 1s to 8760h";
+        rule(".spec.rotation.defaultLifetime", message, change(accepted), change(refused))
+    };
+    let two = "set spec.rotation.renewBefore or spec.rotation.renewBeforePercentage, not both";
+    let both = json!({"rotation": {"renewBefore": "5m", "renewBeforePercentage": 50}});
+    vec![
+        timeout("1s", "999ms"),
+        timeout("30s", "30s1ms"),
+        renew("1s", "999ms"),
+        renew("8760h", "8760h1s"),
+        lifetime("1s", "0s"),
+        lifetime("8760h", "8761h"),
+        rule(".spec.rotation", two, before("5m"), both),
+    ]
+}
+
+fn without_credentials(mut change: Value) -> Value {
+    // A merge of null would remove the null itself.
+    if let Value::Object(change) = &mut change {
+        change.insert("credentialsSecretRef".to_owned(), Value::Null);
+    }
+    change
+}
+
+pub(crate) fn method(name: &str) -> Value {
+    json!({"clientAuthentication": {"method": name}})
+}
+
+/// Method `PrivateKeyJWT` with its key in this Secret.
+pub(crate) fn private_key(secret: &str) -> Value {
+    json!({"clientAuthentication": {
+        "method": "PrivateKeyJWT",
+        "privateKeyJWT": {"keySecretRef": {"name": secret}},
+    }})
+}
+
+/// Method `TLSClientAuth` with its certificate in this Secret.
+fn certificate(secret: &str) -> Value {
+    json!({
+        "clientAuthentication": {"method": "TLSClientAuth"},
+        "tls": {"clientCertificateSecretRef": {"name": secret}},
+    })
+}
+
+pub(crate) fn service_account() -> Value {
+    json!({"clientAuthentication": {
+        "method": "ServiceAccountToken",
+        "serviceAccountToken": {"name": "crm", "audience": "https://idp.example.com"},
+    }})
+}
+
+fn secret_key(secret: &str) -> Value {
+    json!({"secretKeyRef": {"name": secret, "key": "k"}})
+}
+
+fn parameters(entries: Value) -> Value {
+    json!({"request": {"parameters": entries}})
+}
+
+fn headers(entries: Value) -> Value {
+    json!({"request": {"headers": entries}})
+}
