@@ -17,6 +17,7 @@ pub mod oauth;
 pub mod observation;
 pub mod plan;
 pub mod provider;
+pub mod proxy;
 pub mod reason;
 pub mod redacted;
 pub mod reference;

@@ -1,21 +1,21 @@
-//! Sends one token request and brings back its answer (design D7). In: a finished `TokenRequest`.
-//! Out: `Asked`. The parts lie in `endpoint/`: `resolver` guards addresses, `fault` names what went
-//! wrong below HTTP.
+//! Sends token requests and fetches metadata, and brings back what was answered (design D7). In: a
+//! finished `TokenRequest`, or an issuer. Out: `Asked`. The parts lie in `endpoint/`: `transport` builds
+//! clients by trust and identity, `resolver` guards addresses, `metadata` finds token endpoints, `fault`
+//! names what went wrong below HTTP, `recent` bounds what is kept.
 //!
-//! **Invariant:** one call is at most one request: no redirect, no retry, no proxy, no cookie. No
-//! text of reqwest's or of the endpoint's leaves this room, since both may hold the URL or a secret.
+//! **Invariant:** one call of `ask` is at most one request that a server sees: no redirect, no retry, no
+//! cookie, no proxy but the one of `--proxy`. No text of reqwest's or of the endpoint's leaves this
+//! room, since both may hold the URL or a secret.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use reqwest::{
-    Certificate, Client, ClientBuilder, Response,
+    Client, Response,
     header::{HeaderMap, HeaderName, HeaderValue},
-    redirect, retry, tls,
 };
+use tokio::time::Instant;
+use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::domain::{
@@ -25,14 +25,19 @@ use crate::domain::{
         TokenRequest, Transport, needs_body, read_answer,
     },
     plan::{Fault, RequestPlan},
+    proxy::Proxy,
     reason::Reason,
     redacted::Redacted,
 };
+use metadata::Metadata;
+use resolver::Lookup;
+use transport::{TransportKey, Transports};
 
 mod fault;
+mod metadata;
+mod recent;
 mod resolver;
-#[cfg(test)]
-mod tests;
+mod transport;
 
 /// How long name look-up, connection and handshake may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,6 +55,9 @@ pub struct EndpointSettings {
     pub addresses: AddressPolicy,
     /// Whether `http://` is sent at all (`--allow-insecure-endpoints`).
     pub allow_insecure: bool,
+    /// What every request goes through (`--proxy`, `--no-proxy`). It is trusted: it resolves the names
+    /// of endpoints itself, so the address policy judges only what is written as an address.
+    pub proxy: Option<Proxy>,
 }
 
 /// Why no endpoint can be asked; found at start.
@@ -64,6 +72,15 @@ pub enum EndpointError {
     /// The trust bundle is PEM and holds no certificate.
     #[error("the trust bundle holds no certificate")]
     TrustBundleEmpty,
+    /// The HTTP client does not take the proxy.
+    #[error("failed to use the URL of the proxy")]
+    Proxy {
+        /// What the client says.
+        source: reqwest::Error,
+    },
+    /// User name and password of the proxy can't be written into a header.
+    #[error("failed to write the user name and the password of the proxy into a header")]
+    ProxyAuthorization,
     /// No TLS, most often because the system has no certificates at all.
     #[error("failed to set up TLS with the system's certificates and the trust bundle")]
     Client {
@@ -73,17 +90,22 @@ pub enum EndpointError {
 }
 
 /// The way to every token endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Endpoint {
     settings: Arc<EndpointSettings>,
-    plain: Client,
+    transports: Arc<Transports>,
+    metadata: Arc<Metadata>,
 }
 
 /// A pool of connections of one trust and one identity.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Connection {
     client: Client,
+    key: TransportKey,
+    /// Whether a client certificate is shown to whoever asks for one.
+    presents: bool,
     settings: Arc<EndpointSettings>,
+    metadata: Arc<Metadata>,
 }
 
 impl Endpoint {
@@ -92,55 +114,48 @@ impl Endpoint {
     /// # Errors
     /// A trust bundle that can't be read, or a system without any certificate.
     pub fn new(settings: EndpointSettings) -> Result<Self, EndpointError> {
+        Self::with_lookup(settings, resolver::system())
+    }
+
+    fn with_lookup(settings: EndpointSettings, lookup: Lookup) -> Result<Self, EndpointError> {
         let settings = Arc::new(settings);
-        let plain = client(&settings)?
-            .build()
-            .map_err(|source| EndpointError::Client { source: source.without_url() })?;
-        Ok(Self { settings, plain })
+        let transports = Arc::new(Transports::new(Arc::clone(&settings), lookup)?);
+        Ok(Self { settings, transports, metadata: Arc::new(Metadata::new()) })
     }
 
     /// The connections with the trust and the identity that a request asks for.
     ///
     /// # Errors
     /// A bundle, a certificate or a key that can't be used.
-    pub fn connection(&self, _transport: &Transport) -> Result<Connection, Fault> {
-        Ok(Connection { client: self.plain.clone(), settings: Arc::clone(&self.settings) })
+    pub fn connection(&self, transport: &Transport) -> Result<Connection, Fault> {
+        let key = TransportKey::of(transport);
+        Ok(Connection {
+            client: self.transports.client(transport, key)?,
+            key,
+            presents: transport.client_certificate.is_some(),
+            settings: Arc::clone(&self.settings),
+            metadata: Arc::clone(&self.metadata),
+        })
     }
-}
-
-fn client(settings: &EndpointSettings) -> Result<ClientBuilder, EndpointError> {
-    let addresses = Arc::new(settings.addresses.clone());
-    let mut builder = Client::builder()
-        .redirect(redirect::Policy::none())
-        .retry(retry::never())
-        .no_proxy()
-        .referer(false)
-        .https_only(!settings.allow_insecure)
-        .tls_version_min(tls::Version::TLS_1_2)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .user_agent(USER_AGENT)
-        .dns_resolver(resolver::GuardedResolver::new(addresses));
-    if let Some(pem) = &settings.trust_bundle {
-        let bundle = Certificate::from_pem_bundle(pem)
-            .map_err(|source| EndpointError::TrustBundle { source: source.without_url() })?;
-        if bundle.is_empty() {
-            return Err(EndpointError::TrustBundleEmpty);
-        }
-        builder = builder.tls_certs_merge(bundle);
-    }
-    Ok(builder)
 }
 
 impl Connection {
     /// The token endpoint that the metadata of an issuer names (OpenID Connect Discovery 1.0 §4, RFC
-    /// 8414 §3).
+    /// 8414 §3), as it is written there: its host needs consent like any other. Takes as long as
+    /// `request.timeout` at most, beside that of the request itself; metadata is kept for 24 h.
     ///
     /// # Errors
-    /// An attempt that failed with `DiscoveryFailed` or `DiscoveryInvalid`.
-    pub async fn discover(&self, _issuer: &str, _plan: &RequestPlan) -> Result<String, Asked> {
-        let error = RequestError::without_answer(Reason::DiscoveryInvalid, "not looked up yet");
-        Err(Asked { sent_at: Timestamp::now(), result: Err(error), took: Duration::ZERO })
+    /// An attempt that failed: `DiscoveryFailed`, `DiscoveryInvalid`, or what a connection is refused
+    /// for.
+    pub async fn discover(&self, issuer: &str, plan: &RequestPlan) -> Result<String, Asked> {
+        let sent_at = Timestamp::now();
+        let started = Instant::now();
+        let known = self.metadata.of(self, issuer, started + plan.timeout).await;
+        let endpoint = known.and_then(|known| {
+            let endpoint = known.token_endpoint_for(plan.method, self.settings.allow_insecure);
+            endpoint.map(str::to_owned).map_err(|fault| metadata::told(fault, None))
+        });
+        endpoint.map_err(|error| Asked { sent_at, result: Err(error), took: started.elapsed() })
     }
 
     /// Asks once. Takes as long as `request.timeout` at most, the body included.
@@ -148,25 +163,17 @@ impl Connection {
         let sent_at = Timestamp::now();
         let started = Instant::now();
         let result = self.grant(request).await.map_err(|error| error.about(request));
+        let moved = |error: &RequestError| {
+            matches!(error.reason, Reason::EndpointNotFound | Reason::InvalidClient)
+        };
+        if result.as_ref().is_err_and(moved) {
+            self.metadata.forget(&request.url);
+        }
         Asked { sent_at, result, took: started.elapsed() }
     }
 
     async fn grant(&self, request: &TokenRequest) -> Result<Grant, RequestError> {
-        let sendable = match request.url.scheme() {
-            "https" => true,
-            "http" => self.settings.allow_insecure,
-            _ => false,
-        };
-        if !sendable {
-            let hint = "http:// would send the client secret unencrypted";
-            return Err(RequestError::without_answer(Reason::EndpointNotAllowed, hint));
-        }
-        if !self.settings.addresses.permits_as_written(&request.url) {
-            return Err(RequestError::without_answer(
-                Reason::EndpointAddressRefused,
-                fault::LITERAL,
-            ));
-        }
+        self.permitted(&request.url)?;
         let builder = match request.http_method {
             HttpMethod::Post => self.client.post(request.url.clone()),
             HttpMethod::Get => self.client.get(request.url.clone()),
@@ -180,9 +187,57 @@ impl Connection {
             .timeout(request.timeout)
             .send()
             .await
-            .map_err(|error| fault::of(&error))?;
-        let answer = read(response, request).await?;
+            .map_err(|error| self.fault(&error))?;
+        let answer = read(self, response, request).await?;
         read_answer(&answer, Timestamp::now())
+    }
+
+    /// Whether anything may be sent to a URL as it is written; the resolver judges the addresses of a
+    /// name.
+    fn permitted(&self, url: &Url) -> Result<(), RequestError> {
+        let sendable = match url.scheme() {
+            "https" => true,
+            "http" => self.settings.allow_insecure,
+            _ => false,
+        };
+        if !sendable {
+            let hint = "http:// would send the client secret unencrypted";
+            return Err(RequestError::without_answer(Reason::EndpointNotAllowed, hint));
+        }
+        let permitted = self.settings.addresses.permits_as_written(url) && self.permits_name(url);
+        if permitted {
+            Ok(())
+        } else {
+            Err(RequestError::without_answer(Reason::EndpointAddressRefused, fault::LITERAL))
+        }
+    }
+
+    /// With a proxy, whose resolver can't be asked: not its own name, which the resolver lets through,
+    /// and not its own loopback (RFC 6761 §6.3).
+    fn permits_name(&self, url: &Url) -> bool {
+        let Some(proxy) = &self.settings.proxy else { return true };
+        let Some(Host::Domain(name)) = url.host() else { return true };
+        let name = name.trim_end_matches('.');
+        let loopback = name == "localhost" || name.ends_with(".localhost");
+        let reached = self.settings.addresses.permits(Ipv4Addr::LOCALHOST.into());
+        proxy.host_name() != Some(name) && (!loopback || reached)
+    }
+
+    fn fault(&self, error: &reqwest::Error) -> RequestError {
+        fault::of(error, self.presents, self.settings.proxy.is_some())
+    }
+}
+
+// The clients print what they were built with.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("presents", &self.presents).finish_non_exhaustive()
     }
 }
 
@@ -203,13 +258,17 @@ fn headers(request: &TokenRequest) -> Result<HeaderMap, RequestError> {
 }
 
 /// Reads status, headers and body; the timeout of the request still runs.
-async fn read(mut response: Response, request: &TokenRequest) -> Result<Answer, RequestError> {
+async fn read(
+    connection: &Connection,
+    mut response: Response,
+    request: &TokenRequest,
+) -> Result<Answer, RequestError> {
     let status = response.status().as_u16();
     let headers = AnswerHeaders::read(|name| {
         let lines = response.headers().get_all(name).iter();
         lines.filter_map(|line| line.to_str().ok()).map(str::to_owned).collect()
     });
-    let body = match body(&mut response).await {
+    let body = match body(connection, &mut response).await {
         Ok(body) => body,
         Err(error) if needs_body(status) => return Err(error),
         Err(_) => Redacted::default(),
@@ -218,10 +277,13 @@ async fn read(mut response: Response, request: &TokenRequest) -> Result<Answer, 
 }
 
 /// Stops one byte after the limit, by which `read_answer` sees that there was more.
-async fn body(response: &mut Response) -> Result<Redacted<Vec<u8>>, RequestError> {
+async fn body(
+    connection: &Connection,
+    response: &mut Response,
+) -> Result<Redacted<Vec<u8>>, RequestError> {
     // One allocation, so that growing leaves no copies of a token behind.
     let mut body = Zeroizing::new(Vec::with_capacity(MAX_BODY_BYTES + 1));
-    while let Some(chunk) = response.chunk().await.map_err(|error| fault::of(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| connection.fault(&error))? {
         let room = MAX_BODY_BYTES + 1 - body.len();
         body.extend_from_slice(chunk.get(..chunk.len().min(room)).unwrap_or_default());
         if body.len() > MAX_BODY_BYTES {
@@ -230,3 +292,6 @@ async fn body(response: &mut Response) -> Result<Redacted<Vec<u8>>, RequestError
     }
     Ok(Redacted::new(std::mem::take(&mut *body)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! **Invariant:** no other room reads a flag or an environment variable, and no value is guessed:
 //! what can't be read exactly stops the process.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +15,8 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use crate::domain::address::AddressPolicy;
 use crate::domain::consent::{ConsentPolicy, TokenHost};
+use crate::domain::proxy::{self, Bypass, Proxy};
+use crate::domain::redacted::Redacted;
 use crate::domain::schedule::SchedulePolicy;
 
 /// The flags of `oauthcc run` as they are written; [`Settings::from_arguments`] makes sense of them.
@@ -38,6 +41,15 @@ pub struct RunArguments {
     /// PEM file with more CA certificates for every token endpoint [default: the system's roots alone]
     #[arg(long, env = "OAUTHCC_TRUST_BUNDLE", value_name = "FILE")]
     trust_bundle: Option<PathBuf>,
+
+    /// Proxy for every token endpoint, http://host:port or https://; HTTP_PROXY and its like are ignored [default: none]
+    // The help would print the password out of the environment.
+    #[arg(long, env = "OAUTHCC_PROXY", value_name = "URL", hide_env_values = true, value_parser = redacted)]
+    proxy: Option<Redacted<String>>,
+
+    /// Who is reached without the proxy: hosts with all below them, addresses and networks, comma-separated [default: none]
+    #[arg(long, env = "OAUTHCC_NO_PROXY", value_name = "HOST,...", value_delimiter = ',', value_parser = bypass)]
+    no_proxy: Vec<Bypass>,
 
     /// A token is renewed at the latest this long before it expires, 0s to 24h
     #[arg(long, env = "OAUTHCC_PROPAGATION_FLOOR", value_name = "DURATION", default_value = "120s", value_parser = propagation_floor)]
@@ -126,6 +138,8 @@ pub struct Settings {
     pub addresses: AddressPolicy,
     /// PEM with at least one usable CA certificate (`--trust-bundle`).
     pub trust_bundle: Option<Vec<u8>>,
+    /// What requests go through, and who is reached without it (`--proxy`, `--no-proxy`).
+    pub proxy: Option<Proxy>,
     /// The numbers of the schedule that can be set.
     pub schedule: SchedulePolicy,
     /// Requests in flight per token endpoint host, 1 to 1000.
@@ -152,6 +166,7 @@ impl Settings {
     /// A usage error (exit code 2) as clap words it, where the trust bundle can't be used.
     pub fn from_arguments(arguments: RunArguments) -> Result<Self, clap::Error> {
         let trust_bundle = arguments.trust_bundle.as_deref().map(trust_bundle).transpose()?;
+        let proxy = proxy(arguments.proxy.as_ref(), arguments.no_proxy)?;
         Ok(Self {
             consent: ConsentPolicy {
                 required: arguments.endpoint_consent == EndpointConsent::Required,
@@ -160,6 +175,7 @@ impl Settings {
             allow_insecure_endpoints: arguments.allow_insecure_endpoints,
             addresses: AddressPolicy { allowed: arguments.allow_endpoint_addresses },
             trust_bundle,
+            proxy,
             schedule: SchedulePolicy {
                 propagation_floor: arguments.propagation_floor,
                 minimum_request_gap: arguments.minimum_request_gap,
@@ -189,6 +205,48 @@ fn network(text: &str) -> Result<ipnet::IpNet, String> {
     network.ok_or_else(|| {
         "accepted: an address or a network, for example 10.0.0.7 or 169.254.169.254/32".to_owned()
     })
+}
+
+/// Read later, by a message that can leave the password out: clap's would show the value.
+#[expect(clippy::unnecessary_wraps, reason = "the signature that clap asks for")]
+fn redacted(text: &str) -> Result<Redacted<String>, Infallible> {
+    Ok(Redacted::new(text.to_owned()))
+}
+
+fn bypass(text: &str) -> Result<Bypass, String> {
+    Bypass::parse(text).ok_or_else(|| {
+        "accepted: a host name in lower case, which stands for every host below it too, an address or \
+         a network, for example .svc.cluster.local or 10.0.0.0/8; no port, no wildcard"
+            .to_owned()
+    })
+}
+
+fn proxy(
+    url: Option<&Redacted<String>>,
+    bypass: Vec<Bypass>,
+) -> Result<Option<Proxy>, clap::Error> {
+    let Some(url) = url else {
+        return match bypass.first() {
+            None => Ok(None),
+            Some(first) => Err(clap::Error::raw(
+                ErrorKind::MissingRequiredArgument,
+                format!(
+                    "invalid value '{first}' for '--no-proxy <HOST,...>': there is no proxy; \
+                     accepted: only together with --proxy\n"
+                ),
+            )),
+        };
+    };
+    let proxy = Proxy::parse(url.expose()).ok_or_else(|| {
+        let text = format!(
+            "invalid value '{}' for '--proxy <URL>': it is not the URL of a proxy; accepted: http:// or \
+             https://, a host and a port, for example http://proxy.example.com:3128, with \
+             user:password@ before the host where the proxy asks for it\n",
+            proxy::shown(url.expose())
+        );
+        clap::Error::raw(ErrorKind::ValueValidation, text)
+    })?;
+    Ok(Some(Proxy { bypass, ..proxy }))
 }
 
 fn propagation_floor(text: &str) -> Result<Duration, String> {
@@ -300,153 +358,4 @@ fn trust_bundle(path: &Path) -> Result<Vec<u8>, clap::Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        run: RunArguments,
-    }
-
-    fn settings(arguments: &[&str]) -> Result<Settings, clap::Error> {
-        let line = Line::try_parse_from(["run"].iter().chain(arguments))?;
-        Settings::from_arguments(line.run)
-    }
-
-    fn file(name: &str, content: &[u8]) -> String {
-        let path = std::env::temp_dir().join(format!("oauthcc-{}-{name}", std::process::id()));
-        std::fs::write(&path, content).unwrap();
-        path.to_string_lossy().into_owned()
-    }
-
-    #[test]
-    fn without_flags_the_documented_defaults_hold() {
-        let settings = settings(&[]).unwrap();
-        assert!(settings.consent.required && settings.consent.cluster_wide.is_none());
-        assert!(!settings.allow_insecure_endpoints && settings.addresses.allowed.is_empty());
-        assert!(settings.trust_bundle.is_none() && settings.per_credential_metrics);
-        assert_eq!(settings.schedule, SchedulePolicy::default());
-        assert_eq!((settings.endpoint_concurrency, settings.api_concurrency), (8, 24));
-        assert_eq!(settings.api_timeout, Duration::from_secs(10));
-        let every: Vec<SocketAddr> =
-            vec!["[::]:8080".parse().unwrap(), "0.0.0.0:8080".parse().unwrap()];
-        assert_eq!(settings.bind_addresses, every);
-        assert_eq!((settings.log_format, settings.log_level.as_str()), (LogFormat::Auto, "info"));
-    }
-
-    #[test]
-    fn every_flag_is_heard() {
-        let settings = settings(&[
-            "--endpoint-consent=optional",
-            "--allowed-token-hosts=idp.example.com,login.example.com:8443",
-            "--allow-insecure-endpoints",
-            "--allow-endpoint-addresses=127.0.0.0/8,::1",
-            "--propagation-floor=1m30s",
-            "--minimum-request-gap=1s",
-            "--jitter-percentage=0",
-            "--endpoint-concurrency=1",
-            "--api-concurrency=1000",
-            "--api-timeout=1500ms",
-            "--per-credential-metrics=false",
-            "--bind-address=127.0.0.1:0",
-            "--log-format=json",
-            "--log-level=warn,oauthcc_operator::reconcile=debug",
-        ]);
-        let settings = settings.unwrap();
-        assert!(!settings.consent.required && settings.allow_insecure_endpoints);
-        assert_eq!(settings.consent.cluster_wide.unwrap().len(), 2);
-        assert_eq!(settings.addresses.allowed.len(), 2);
-        assert_eq!(settings.schedule.propagation_floor, Duration::from_secs(90));
-        assert_eq!(settings.schedule.minimum_request_gap, Duration::from_secs(1));
-        assert_eq!(settings.schedule.jitter_percentage, 0);
-        assert_eq!((settings.endpoint_concurrency, settings.api_concurrency), (1, 1000));
-        assert_eq!(settings.api_timeout, Duration::from_millis(1500));
-        assert!(!settings.per_credential_metrics);
-        assert_eq!(settings.bind_addresses, ["127.0.0.1:0".parse().unwrap()]);
-        assert!(settings.log_format.is_json(true) && settings.log_level.starts_with("warn,"));
-    }
-
-    #[test]
-    fn a_bad_value_is_named_with_its_flag_and_what_is_accepted() {
-        for (flag, value, accepted) in [
-            ("--endpoint-consent", "off", "required, optional"),
-            ("--allowed-token-hosts", "https://idp.example.com", "host:port"),
-            ("--allowed-token-hosts", "a.example.com,*.example.com", "no scheme, path, wildcard"),
-            ("--allowed-token-hosts", "", "leave the flag out"),
-            ("--allow-insecure-endpoints", "yes", "true, false"),
-            ("--allow-endpoint-addresses", "10.0.0.0/33", "an address or a network"),
-            ("--allow-endpoint-addresses", "localhost", "169.254.169.254/32"),
-            ("--propagation-floor", "120", "0s to 24h"),
-            ("--propagation-floor", "25h", "0s to 24h"),
-            ("--propagation-floor", "", "0s to 24h"),
-            ("--propagation-floor", "5s-9s", "0s to 24h"),
-            ("--minimum-request-gap", "0s", "1s to 1h"),
-            ("--minimum-request-gap", "999999999999999999999h", "1s to 1h"),
-            ("--jitter-percentage", "51", "from 0 to 50"),
-            ("--jitter-percentage", "-1", "from 0 to 50"),
-            ("--endpoint-concurrency", "0", "from 1 to 1000"),
-            ("--api-concurrency", "1001", "from 1 to 1000"),
-            ("--api-timeout", "61s", "1s to 60s"),
-            ("--api-timeout", "ten", "1s to 60s"),
-            ("--per-credential-metrics", "1", "true, false"),
-            ("--bind-address", "localhost:8080", "127.0.0.1:8080"),
-            ("--bind-address", ":65536", "a port"),
-            ("--log-format", "xml", "auto, json, text"),
-            ("--log-level", "inof", "off, error, warn"),
-            ("--log-level", "kube[request]=trace", "target=level"),
-            ("--trust-bundle", "/nowhere/ca.pem", "a readable PEM file"),
-        ] {
-            let error = settings(&[&format!("{flag}={value}")]).unwrap_err();
-            let text = error.to_string();
-            assert_eq!(error.exit_code(), 2, "{flag}={value}");
-            // Of a list, the entry that is wrong is shown.
-            let shown = value.rsplit(',').next().unwrap();
-            for part in [flag, shown, accepted] {
-                assert!(text.contains(part), "{flag}={value} does not say {part}: {text}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_trust_bundle_without_a_usable_certificate_is_refused() {
-        let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
-        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        for (content, problem) in [
-            ("", "it holds no certificate"),
-            ("no PEM at all", "it holds no certificate"),
-            (key, "it holds no certificate"),
-            (broken, "a certificate can't be read"),
-            ("-----BEGIN CERTIFICATE-----\n!\n", "a PEM block can't be read"),
-        ] {
-            let path = file("bad.pem", content.as_bytes());
-            let text = settings(&["--trust-bundle", &path]).unwrap_err().to_string();
-            assert!(text.contains(problem) && text.contains(&path), "{content:?}: {text}");
-        }
-    }
-
-    #[test]
-    fn a_trust_bundle_is_read_once_as_it_is() {
-        let certificate = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap();
-        let pem = certificate.cert.pem();
-        let path = file("good.pem", pem.as_bytes());
-        let settings = settings(&["--trust-bundle", &path]).unwrap();
-        assert_eq!(settings.trust_bundle.as_deref(), Some(pem.as_bytes()));
-    }
-
-    #[test]
-    fn a_port_alone_is_every_address() {
-        for text in ["8080", ":8080"] {
-            assert_eq!(bind_address(text).unwrap().0.len(), 2);
-        }
-        assert_eq!(bind_address("[::1]:9").unwrap().0, ["[::1]:9".parse().unwrap()]);
-    }
-
-    #[test]
-    fn a_log_is_json_unless_a_person_reads_it() {
-        let shapes = [LogFormat::Auto, LogFormat::Json, LogFormat::Text];
-        assert_eq!(shapes.map(|shape| shape.is_json(true)), [false, true, false]);
-        assert_eq!(shapes.map(|shape| shape.is_json(false)), [true, true, false]);
-    }
-}
+mod tests;

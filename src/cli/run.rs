@@ -225,6 +225,7 @@ fn endpoint(settings: &Settings) -> anyhow::Result<Endpoint> {
         trust_bundle: settings.trust_bundle.clone(),
         addresses: settings.addresses.clone(),
         allow_insecure: settings.allow_insecure_endpoints,
+        proxy: settings.proxy.clone(),
     })?)
 }
 

@@ -20,6 +20,7 @@ use crate::domain::{
 };
 
 mod body;
+pub mod discovery;
 mod failure;
 mod form;
 mod grant;

@@ -5,13 +5,23 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::domain::address::AddressPolicy;
 
-/// The resolver of the system behind an [`AddressPolicy`].
-#[derive(Debug)]
-pub(super) struct GuardedResolver(Arc<AddressPolicy>);
+/// Gives the addresses of a name.
+pub(super) type Lookup =
+    Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
+
+/// A resolver behind an [`AddressPolicy`].
+pub(super) struct GuardedResolver {
+    policy: Arc<AddressPolicy>,
+    lookup: Lookup,
+    /// The host of the operator's own proxy, which its administrator chose: it may lie anywhere. No
+    /// request goes to that name by itself (`Connection::permitted`).
+    proxy: Option<String>,
+}
 
 /// Why a name leads nowhere. Holds no name: it may be long, and the message has the host already.
 #[derive(Debug, thiserror::Error)]
@@ -27,22 +37,37 @@ pub(super) enum ResolveError {
     },
 }
 
+/// The resolver of the system.
+pub(super) fn system() -> Lookup {
+    Arc::new(|name| {
+        Box::pin(async move {
+            // The port is replaced by the one of the URL.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(found.collect())
+        })
+    })
+}
+
 impl GuardedResolver {
-    pub(super) fn new(policy: Arc<AddressPolicy>) -> Self {
-        Self(policy)
+    pub(super) fn new(policy: &AddressPolicy, lookup: &Lookup, proxy: Option<&str>) -> Self {
+        Self {
+            policy: Arc::new(policy.clone()),
+            lookup: Arc::clone(lookup),
+            proxy: proxy.map(str::to_owned),
+        }
     }
 }
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let policy = Arc::clone(&self.0);
+        let policy = Arc::clone(&self.policy);
+        let found = (self.lookup)(name.as_str().to_owned());
+        let is_proxy = self.proxy.as_deref() == Some(name.as_str());
         Box::pin(async move {
-            // The port is replaced by the one of the URL.
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
-                .await
-                .map_err(|source| ResolveError::NoAnswer { source: Some(source) })?
-                .collect();
-            Ok(Box::new(permitted(&policy, found)?.into_iter()) as Addrs)
+            let found =
+                found.await.map_err(|source| ResolveError::NoAnswer { source: Some(source) })?;
+            let dialled = if is_proxy { found } else { permitted(&policy, found)? };
+            Ok(Box::new(dialled.into_iter()) as Addrs)
         })
     }
 }

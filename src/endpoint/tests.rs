@@ -144,6 +144,7 @@ fn connection(allowed: &[&str], trust_bundle: Option<&str>) -> Connection {
         trust_bundle: trust_bundle.map(|pem| pem.as_bytes().to_vec()),
         addresses: AddressPolicy { allowed },
         allow_insecure: true,
+        proxy: None,
     })
     .unwrap()
     .connection(&Transport::default())
@@ -329,9 +330,11 @@ async fn a_certificate_is_trusted_by_its_authority_and_its_name() {
         .ask(&request(server.url("https", "localhost"), LONG))
         .await;
     assert_eq!(asked.result.unwrap().token.expose(), "t0k3n");
+    let unknown = "its certificate comes from an unknown authority: name the authority's certificate in \
+        spec.tls.caBundleRef, or in --trust-bundle for all";
     for (trust, host, hint) in [
-        (None, "localhost", "its certificate comes from an unknown authority"),
-        (Some(&other_ca), "localhost", "its certificate comes from an unknown authority"),
+        (None, "localhost", unknown),
+        (Some(&other_ca), "localhost", unknown),
         (Some(&ca), "127.0.0.1", "its certificate is for another host name"),
     ] {
         let endpoint = connection(&LOOPBACK, trust.map(String::as_str));
@@ -376,7 +379,7 @@ async fn a_client_certificate_that_is_missed_after_the_request_is_a_matter_of_tr
     let url = Url::parse(&format!("https://localhost:{}/token", address.port())).unwrap();
     let asked = connection(&LOOPBACK, Some(&issuer.pem())).ask(&request(url, LONG)).await;
     let error = asked.result.unwrap_err();
-    let hint = Some("it broke the connection off with a TLS alert");
+    let hint = Some("it wants a client certificate: set spec.tls.clientCertificateSecretRef");
     assert_eq!((error.reason, error.hint), (Reason::TLSFailed, hint));
 }
 
