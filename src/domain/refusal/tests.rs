@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** every kind of reference is in the table, so that a new one without consent fails.
 
+#![allow(clippy::too_many_lines, reason = "tables of cases")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
