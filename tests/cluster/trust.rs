@@ -23,8 +23,8 @@ use crate::world::{SOON, World};
 use crate::{Outcome, Suite};
 
 const HOUR: Duration = Duration::from_secs(3600);
-const TOKEN: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 61\r\n\
-    Connection: close\r\n\r\n{\"access_token\":\"a-token\",\"token_type\":\"Bearer\",\"expires_in\":9}";
+const TOKEN: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 66\r\n\
+    Connection: close\r\n\r\n{\"access_token\":\"a-token\",\"token_type\":\"Bearer\",\"expires_in\":3600}";
 
 pub fn tests(suite: &Suite) -> Vec<Trial> {
     vec![
@@ -172,9 +172,10 @@ async fn consent(world: Arc<World>) -> Outcome {
         for (key, value) in changes.as_object().context("an object")? {
             spec[key] = value.clone();
         }
-        tenant.apply(name, spec).await?;
+        tenant.apply(&format!("no-{name}"), spec).await?;
     }
     for (name, _) in &cases {
+        let name = &format!("no-{name}");
         let told =
             tenant.wait_condition(name, "ResolvedRefs", "False", "EndpointNotAllowed").await?;
         let line = format!("{ALLOWED_TOKEN_HOSTS}: \"{}\"", host.host());
