@@ -36,6 +36,7 @@ mod shutdown;
 mod tenant;
 mod tools;
 mod triggers;
+mod upgrade;
 mod witness;
 mod world;
 mod writes;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
         shutdown::tests(&suite),
         overload::tests(&suite),
         writes::tests(&suite),
+        upgrade::tests(&suite),
     ]
     .into_iter()
     .flatten()
