@@ -125,7 +125,8 @@ pub struct OAuthClientCredentialSpec {
     #[schemars(length(min = 10, max = 2048), regex(pattern = "^https?://[^\\s]+$"))]
     pub token_url: Option<String>,
 
-    /// The issuer, whose metadata names the token endpoint (OpenID Connect Discovery 1.0, RFC 8414).
+    /// The issuer, whose metadata names the token endpoint (OpenID Connect Discovery 1.0, RFC 8414),
+    /// instead of `tokenURL`. What is sent must consent to its host too.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 10, max = 2048), regex(pattern = "^https?://[^\\s?#]+$"))]
     pub issuer: Option<String>,

@@ -35,8 +35,10 @@ mod rotation;
 mod schema;
 mod service_account;
 mod shutdown;
+mod takeover;
 mod tenant;
 mod tools;
+mod triggers;
 mod triggers;
 mod trust;
 mod upgrade;
@@ -88,7 +90,7 @@ fn main() -> ExitCode {
         reports::tests(&suite),
         restart::tests(&suite),
         triggers::tests(&suite),
-        upgrade::tests(&suite),
+        takeover::tests(&suite),
         rivals::tests(&suite),
         drift::tests(&suite),
         deletion::tests(&suite),
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         shutdown::tests(&suite),
         overload::tests(&suite),
         writes::tests(&suite),
+        upgrade::tests(&suite),
     ]
     .into_iter()
     .flatten()

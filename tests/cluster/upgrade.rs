@@ -1,132 +1,144 @@
-//! What an older operator left behind is taken over as it is: the fixture in `tests/fixtures/upgrade`
-//! is what the operator wrote before the whole grant was built.
+//! A cluster that has the definition of an older version gets the present one.
 //!
-//! **Invariant:** nothing listens at the fixture's endpoint, so a token request would fail and show.
+//! **Invariant:** what is stored is neither changed nor refused: not on the way in, not when it is
+//! applied again, not when its status is written.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use libtest_mimic::Trial;
-use oauthcc_harness::wait::{holds_for, wait_for};
-use oauthcc_operator::domain::crd::{EXPIRES_AT, EXPIRES_AT_KEY, FIELD_MANAGER};
+use oauthcc_harness::control_plane::{ControlPlane, Options};
+use oauthcc_harness::wait::wait_for;
+use oauthcc_operator::domain::crd::{FIELD_MANAGER, OAuthClientCredential};
 use serde_json::{Value, json};
 
-use crate::metrics::scrape;
-use crate::tenant::Tenant;
-use crate::world::{SOON, World};
+use crate::world::SOON;
 use crate::{Outcome, Suite};
 
-const HOUR: Duration = Duration::from_secs(3600);
-/// When the fixture's tokens were issued.
-const ISSUED_AT: &str = "2026-11-25T03:29:06Z";
+const CRD: &str = "crd/oauthclientcredentials.oauthcc.dev";
 
 pub fn tests(suite: &Suite) -> Vec<Trial> {
-    vec![suite.alone("tokens_of_an_older_operator_are_kept_without_a_request", taken_over)]
+    vec![suite.alone("credentials_of_an_older_schema_stay_as_they_are", async || {
+        let plane = ControlPlane::start(Options::default()).await?;
+        upgrades(&plane).await.inspect_err(|_| plane.keep_logs())
+    })]
 }
 
-async fn taken_over() -> Outcome {
-    let world = Arc::new(World::without_operator(&[]).await?);
-    let tenant = Tenant::new(&world, HOUR).await?;
-    let names = restore(&tenant).await?;
-    let before = versions(&tenant).await?;
-    let mark = tenant.mark().await?;
-    world.start_operator().await?;
-    wait_for("a look at each credential", SOON, async || {
-        names.iter().all(|name| world.looks(&tenant.namespace, name) > 0)
+fn top(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The least and the most that version 0.1.0 knew.
+fn stored() -> [Value; 2] {
+    let spec = json!({
+        "tokenURL": "https://idp.example.com/oauth2/token",
+        "credentialsSecretRef": {"name": "client"},
+    });
+    let full = json!({
+        "suspend": true,
+        "tokenURL": "http://idp.example.com:8080/oauth2/token?tenant=a",
+        "clientID": "me",
+        "credentialsSecretRef": {"name": "client", "clientSecretKey": "password"},
+        "clientAuthentication": {"method": "ClientSecretPost"},
+        "scopes": ["orders.read", "https://graph.example.com/.default"],
+        "audience": "https://api.example.com",
+        "request": {"timeout": "30s"},
+        "rotation": {"renewBefore": "10m", "defaultLifetime": "8760h"},
+        "target": {"name": "full-token", "tokenKey": "access-token"},
+    });
+    [("least", spec), ("most", full)].map(|(name, spec)| {
+        json!({
+            "apiVersion": "oauthcc.dev/v1alpha1",
+            "kind": "OAuthClientCredential",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": spec,
+        })
     })
-    .await?;
-    for name in &names {
-        tenant.wait_ready(name).await?;
-    }
-    holds_for("nothing is asked for and no token is written", Duration::from_secs(3), async || {
-        ensure!(versions(&tenant).await? == before, "a managed Secret was written");
-        let (_, metrics) = scrape(&world, "text/plain").await?;
-        ensure!(!metrics.contains("oauthcc_token_requests_total{"), "a token was asked for");
-        let calls = world.calls(mark, &tenant.namespace).await?;
-        // Objects have other versions in this cluster: the values are compared, two reads each.
-        let reads = calls.iter().find(|(call, _)| call == "get secrets").map(|(_, count)| *count);
-        ensure!(reads == Some(2 * names.len()), "{calls:?}");
-        ensure!(calls.iter().all(|(call, _)| call != "patch secrets"), "{calls:?}");
+}
+
+/// A status as the operator of that version wrote it.
+fn status() -> Value {
+    let time = "2026-01-31T12:00:00Z";
+    json!({
+        "apiVersion": "oauthcc.dev/v1alpha1",
+        "kind": "OAuthClientCredential",
+        "status": {
+            "observedGeneration": 1,
+            "endpoint": "https://idp.example.com/oauth2/token",
+            "binding": {"name": "full-token"},
+            "token": {
+                "issueTime": time, "expirationTime": time, "renewalTime": time,
+                "scopes": ["orders.read"], "revision": 7,
+            },
+            "failedAttempts": 2,
+            "lastFailureTime": time,
+            "lastFailureInputs": "0123456789abcdef0123456789abcdef",
+            "nextAttemptTime": time,
+            "lastHandledRenewRequest": "once",
+            "conditions": [{
+                "type": "Ready", "status": "True", "reason": "TokenValid", "message": "A message.",
+                "lastTransitionTime": time, "observedGeneration": 1,
+            }],
+        },
+    })
+}
+
+async fn upgrades(plane: &ControlPlane) -> Outcome {
+    let apply = async |file: &str| {
+        plane.kubectl(&["apply", "-f", &top(file).display().to_string()]).await?;
+        plane.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", CRD]).await
+    };
+    apply("tests/fixtures/crd-v0.1.0.yaml").await?;
+    let manifest = serde_json::to_string(&json!({
+        "apiVersion": "v1", "kind": "List", "items": stored(),
+    }))?;
+    let kubectl = async |arguments: &[&str]| -> anyhow::Result<String> {
+        let output = plane.kubectl_output(arguments, &manifest).await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success() && said.is_empty(), "kubectl {arguments:?}: {said}");
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    // kubectl reads the resources anew a moment after the definition is established.
+    wait_for("credentials to be stored", SOON, async || kubectl(&["apply", "-f", "-"]).await)
+        .await?;
+    let api: Api<OAuthClientCredential> = Api::default_namespaced(plane.admin_client());
+    let written = PatchParams::apply(FIELD_MANAGER).force();
+    api.patch_status("most", &written, &Patch::Apply(status())).await?;
+    let read = async || plane.kubectl(&["get", "occ", "-o", "json", "--show-managed-fields"]).await;
+    let read_before = api.get("most").await?.spec;
+    let before: Value = serde_json::from_str(&read().await?)?;
+    ensure!(before.pointer("/items/1/status/token/revision") == Some(&json!(7)), "{before}");
+
+    apply("crds/oauthclientcredentials.oauthcc.dev.yaml").await?;
+    let newer = json!({"spec": {"resourceIndicators": ["https://api.example.com"]}});
+    wait_for("the present schema to be served", Duration::from_secs(30), async || {
+        let params = PatchParams { dry_run: true, ..PatchParams::default() };
+        let patched = api.patch("least", &params, &Patch::Merge(&newer)).await?;
+        ensure!(!patched.spec.resource_indicators.is_empty(), "a new field is dropped");
         Ok(())
     })
-    .await
-    .inspect_err(|_| world.keep_logs())
-}
+    .await?;
+    ensure!(serde_json::from_str::<Value>(&read().await?)? == before, "{before} is changed");
 
-/// Applies the fixture as if its tokens had been issued just now; returns the names of the credentials.
-async fn restore(tenant: &Tenant) -> anyhow::Result<Vec<String>> {
-    let issued_at: Timestamp = ISSUED_AT.parse()?;
-    let moved_by = Timestamp::now().duration_since(issued_at);
-    for secret in documents("client-secrets", moved_by, &BTreeMap::new())? {
-        tenant.apply_secret(secret).await?;
+    // Applied again, for trial and in earnest: nothing is refused and nothing changes.
+    for arguments in [&["apply", "--dry-run=server", "-f", "-"][..], &["apply", "-f", "-"]] {
+        let told = kubectl(arguments).await?;
+        let unchanged = |line: &str| line.contains(" unchanged");
+        ensure!(told.lines().count() == 2 && told.lines().all(unchanged), "{told}");
     }
-    let mut uids = BTreeMap::new();
-    for credential in documents("credentials", moved_by, &BTreeMap::new())? {
-        let name = credential["metadata"]["name"].as_str().context("a name")?.to_owned();
-        let mut without_status = credential.clone();
-        without_status.as_object_mut().context("an object")?.remove("status");
-        let params = PatchParams::apply("kubectl").force();
-        let applied =
-            tenant.credentials().patch(&name, &params, &Patch::Apply(&without_status)).await?;
-        uids.insert(name.clone(), applied.uid().context("a UID")?);
-        let status = json!({
-            "apiVersion": credential["apiVersion"],
-            "kind": credential["kind"],
-            "status": credential["status"],
-        });
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        tenant.credentials().patch_status(&name, &params, &Patch::Apply(&status)).await?;
-    }
-    for mut secret in documents("managed-secrets", moved_by, &uids)? {
-        let name = secret["metadata"]["name"].as_str().context("a name")?.to_owned();
-        let expires_at = secret["metadata"]["annotations"][EXPIRES_AT].as_str().context("it")?;
-        secret["data"][EXPIRES_AT_KEY] = json!(STANDARD.encode(expires_at));
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        tenant.secrets().patch(&name, &params, &Patch::Apply(&secret)).await?;
-    }
-    Ok(uids.into_keys().collect())
-}
-
-/// The documents of a file, every time moved, every UID filled in.
-fn documents(
-    file: &str,
-    moved_by: jiff::SignedDuration,
-    uids: &BTreeMap<String, String>,
-) -> anyhow::Result<Vec<Value>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/upgrade");
-    let text = std::fs::read_to_string(directory.join(format!("{file}.yaml")))?;
-    let mut moved = String::new();
-    let stamp = ISSUED_AT.len();
-    let mut rest = text.as_str();
-    while let Some(next) = rest.chars().next() {
-        if let Some(at) = rest.get(..stamp).and_then(|word| word.parse::<Timestamp>().ok()) {
-            moved.push_str(&(at + moved_by).round(jiff::Unit::Second)?.to_string());
-            rest = &rest[stamp..];
-        } else {
-            moved.push(next);
-            rest = &rest[next.len_utf8()..];
-        }
-    }
-    for (name, uid) in uids {
-        moved = moved.replace(&format!("${{UID of {name}}}"), uid);
-    }
-    ensure!(uids.is_empty() || !moved.contains("${"), "{file}.yaml has an unknown placeholder");
-    moved.split("\n---\n").map(|document| Ok(serde_saphyr::from_str(document)?)).collect()
-}
-
-async fn versions(tenant: &Tenant) -> anyhow::Result<Vec<(String, Option<String>)>> {
-    let all = tenant.secrets().list(&ListParams::default()).await?;
-    Ok(all
-        .into_iter()
-        .map(|secret: Secret| (secret.name_any(), secret.resource_version()))
-        .collect())
+    api.patch_status("most", &written, &Patch::Apply(status())).await?;
+    ensure!(serde_json::from_str::<Value>(&read().await?)? == before, "{before} is changed");
+    let mut next = status();
+    *next.pointer_mut("/status/token/revision").context("a revision")? = json!(8);
+    let now = api.patch_status("most", &written, &Patch::Apply(next)).await?;
+    let revision = now.status.and_then(|status| status.token).map(|token| token.revision);
+    ensure!(revision == Some(8), "the status holds revision {revision:?}");
+    ensure!(now.spec == read_before, "it is read as {:?}", now.spec);
+    // And the new fields can be written into what was stored before.
+    let now = api.patch("least", &PatchParams::default(), &Patch::Merge(&newer)).await?;
+    ensure!(now.metadata.generation == Some(2) && !now.spec.resource_indicators.is_empty());
+    Ok(())
 }

@@ -56,10 +56,9 @@ pub(crate) const RENAMED: &str = "the managed Secret can't be renamed yet: creat
 
 /// Every other rule.
 pub(crate) fn rules() -> Vec<Rule> {
-    [where_to_ask(), who_asks(), methods(), in_the_query(), entries(), targets(), times()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let asking = [where_to_ask(), who_asks(), methods(), in_the_query()];
+    let all = asking.into_iter().chain([entries(), reserved_names(), targets(), times()]);
+    all.flatten().collect()
 }
 
 fn rule(path: &'static str, message: &'static str, accepted: Value, refused: Value) -> Rule {
@@ -209,7 +208,7 @@ fn in_the_query() -> Vec<Rule> {
     let with = |place: &str, value: Value| {
         let mut entry = json!({"name": "p", "in": place});
         merge(&mut entry, &value);
-        parameters(json!([entry]))
+        parameters(&json!([entry]))
     };
     let from = json!({"valueFrom": secret_key("p")});
     vec![
@@ -226,14 +225,14 @@ fn in_the_query() -> Vec<Rule> {
         rule(
             ".spec",
             value,
-            format("Form", parameters(json!([secret_entry]))),
-            query(parameters(json!([secret_entry]))),
+            format("Form", parameters(&json!([secret_entry]))),
+            query(parameters(&json!([secret_entry]))),
         ),
         rule(
             ".spec",
             value,
-            query(parameters(json!([{"name": "p", "value": "v"}]))),
-            query(parameters(json!([{"name": "p", "value": "v"}, secret_entry]))),
+            query(parameters(&json!([{"name": "p", "value": "v"}]))),
+            query(parameters(&json!([{"name": "p", "value": "v"}, secret_entry]))),
         ),
         rule(".spec.request.parameters[]", entry, with("Body", from.clone()), with("Query", from)),
     ]
@@ -242,11 +241,11 @@ fn in_the_query() -> Vec<Rule> {
 fn entries() -> Vec<Rule> {
     let parameter = |message, accepted: Value, refused: Value| {
         let path = ".spec.request.parameters[]";
-        rule(path, message, parameters(json!([accepted])), parameters(json!([refused])))
+        rule(path, message, parameters(&json!([accepted])), parameters(&json!([refused])))
     };
     let header = |message, accepted: Value, refused: Value| {
         let path = ".spec.request.headers[]";
-        rule(path, message, headers(json!([accepted])), headers(json!([refused])))
+        rule(path, message, headers(&json!([accepted])), headers(&json!([refused])))
     };
     let plain = |name: &str| json!({"name": name, "value": "v"});
     let from = json!({"name": "p", "valueFrom": secret_key("p")});
@@ -258,12 +257,7 @@ fn entries() -> Vec<Rule> {
                (RFC 6749 section 3.2)";
     let two_headers = "two entries of spec.request.headers have the same name: names of headers are \
                        compared without case (RFC 9110 section 5.1)";
-    let field = "this name of spec.request.parameters has a field of its own: spec.request.grantType, \
-                 spec.clientID, spec.clientAuthentication, spec.scopes, spec.audience or \
-                 spec.resourceIndicators";
-    let reserved = "this header of spec.request.headers is written by the operator or belongs to the \
-                    connection: remove it; spec.clientAuthentication writes Authorization";
-    let mut all = vec![
+    vec![
         parameter(one_of, plain("p"), none.clone()),
         parameter(one_of, from.clone(), both.clone()),
         header(one_of_header, plain("p"), none),
@@ -272,16 +266,26 @@ fn entries() -> Vec<Rule> {
         rule(
             ".spec.request.parameters",
             two,
-            parameters(json!([plain("p"), plain("P")])),
-            parameters(json!([plain("p"), plain("q"), plain("p")])),
+            parameters(&json!([plain("p"), plain("P")])),
+            parameters(&json!([plain("p"), plain("q"), plain("p")])),
         ),
         rule(
             ".spec.request.headers",
             two_headers,
-            headers(json!([plain("X-A"), plain("X-B")])),
-            headers(json!([plain("X-A"), plain("x-a")])),
+            headers(&json!([plain("X-A"), plain("X-B")])),
+            headers(&json!([plain("X-A"), plain("x-a")])),
         ),
-    ];
+    ]
+}
+
+fn reserved_names() -> Vec<Rule> {
+    let field = "this name of spec.request.parameters has a field of its own: spec.request.grantType, \
+                 spec.clientID, spec.clientAuthentication, spec.scopes, spec.audience or \
+                 spec.resourceIndicators";
+    let reserved = "this header of spec.request.headers is written by the operator or belongs to the \
+                    connection: remove it; spec.clientAuthentication writes Authorization";
+    let plain = |name: &str| json!([{"name": name, "value": "v"}]);
+    let mut all = Vec::new();
     for (near, name) in [
         ("grant-type", "grant_type"),
         ("client", "client_id"),
@@ -294,7 +298,8 @@ fn entries() -> Vec<Rule> {
         ("Scope_", "Scope"),
         ("CLIENT-SECRET", "CLIENT_SECRET"),
     ] {
-        all.push(parameter(field, plain(near), plain(name)));
+        let path = ".spec.request.parameters[]";
+        all.push(rule(path, field, parameters(&plain(near)), parameters(&plain(name))));
     }
     for (near, name) in [
         ("X-Authorization", "Authorization"),
@@ -308,7 +313,8 @@ fn entries() -> Vec<Rule> {
         ("Content", "Content-Type"),
         ("X-Content-Length", "content-length"),
     ] {
-        all.push(header(reserved, plain(near), plain(name)));
+        let path = ".spec.request.headers[]";
+        all.push(rule(path, reserved, headers(&plain(near)), headers(&plain(name))));
     }
     all
 }
@@ -337,8 +343,8 @@ fn targets() -> Vec<Rule> {
         rule("", other, certificate("k"), certificate("crm")),
         rule("", other, bundle("ConfigMap"), bundle("Secret")),
         rule("", other, json!({"tls": {"caBundleRef": {"name": "crm"}}}), bundle("Secret")),
-        rule("", other, parameters(entry("k")), parameters(entry("crm"))),
-        rule("", other, headers(entry("k")), headers(entry("crm"))),
+        rule("", other, parameters(&entry("k")), parameters(&entry("crm"))),
+        rule("", other, headers(&entry("k")), headers(&entry("crm"))),
         rule(".spec.target.tokenKey", key, token_key("access-token"), token_key("expires-at")),
         rule(".spec.target.tokenKey", key, token_key("token"), token_key("token-type")),
     ]
@@ -412,10 +418,10 @@ fn secret_key(secret: &str) -> Value {
     json!({"secretKeyRef": {"name": secret, "key": "k"}})
 }
 
-fn parameters(entries: Value) -> Value {
+fn parameters(entries: &Value) -> Value {
     json!({"request": {"parameters": entries}})
 }
 
-fn headers(entries: Value) -> Value {
+fn headers(entries: &Value) -> Value {
     json!({"request": {"headers": entries}})
 }
