@@ -37,8 +37,6 @@ mod service_account;
 mod shutdown;
 mod takeover;
 mod tenant;
-mod tools;
-mod triggers;
 mod triggers;
 mod trust;
 mod upgrade;
