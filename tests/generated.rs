@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use oauthcc_operator::cli::crd;
+use oauthcc_operator::domain::provider::page;
 
 /// Fails where `path`, relative to the crate, is not `expected`, unless it may be written anew.
 fn compare(path: &str, expected: &str) {
@@ -37,4 +38,9 @@ fn the_committed_crd_is_what_the_binary_prints() {
 fn the_printed_crd_reads_back_as_the_definition() {
     let read: serde_json::Value = serde_saphyr::from_str(&crd::yaml().unwrap()).unwrap();
     assert_eq!(read, oauthcc_operator::domain::schema::custom_resource_definition());
+}
+
+#[test]
+fn the_committed_page_of_providers_is_what_the_catalogue_says() {
+    compare(page::COMMITTED, &page::page());
 }
