@@ -70,6 +70,13 @@ pub fn section(row: &Row) -> String {
     let mut text = format!("## {}\n\n{}.\n", row.name, row.title);
     text.push_str(&parameters(row));
     let _ = write!(text, "\n```yaml\n{}```\n\n", snippet(row));
+    let commands = commands(row);
+    if !commands.is_empty() {
+        let _ = write!(
+            text,
+            "The client certificate and its key come from files:\n\n```sh\n{commands}```\n\n"
+        );
+    }
     let console = &row.console;
     line(&mut text, format_args!("- Client ID in the console: {}.", console.client_id));
     line(&mut text, format_args!("- Client secret in the console: {}.", console.client_secret));
@@ -89,14 +96,15 @@ pub fn section(row: &Row) -> String {
     text
 }
 
-/// The manifests to paste: each object that holds something secret, then the credential.
+/// The manifests to paste: each object that holds something secret, then the credential. A client
+/// certificate is not among them: its files are no text to fill in, see [`commands`].
 pub fn snippet(row: &Row) -> String {
     let spec = row.example_spec();
     let Ok(plan) = plan::plan(&spec) else { return String::new() };
     let host = host(&plan);
     let mut text = String::new();
-    for object in reference::used_objects(&reference::references(&plan)) {
-        text.push_str(&manifest(&object, &host));
+    for object in used(&plan).iter().filter(|object| !is_certificate(object)) {
+        text.push_str(&manifest(object, &host));
         text.push_str("---\n");
     }
     let name = row.object_name();
@@ -106,6 +114,31 @@ pub fn snippet(row: &Row) -> String {
         spec_yaml(&spec)
     );
     text
+}
+
+/// The commands that make the Secret of a client certificate; empty where none is needed.
+pub fn commands(row: &Row) -> String {
+    let Ok(plan) = plan::plan(&row.example_spec()) else { return String::new() };
+    let host = host(&plan);
+    let certificates = used(&plan).into_iter().filter(is_certificate);
+    certificates.fold(String::new(), |mut text, object| {
+        let name = object.object.name;
+        let (chain, key) = TLS_KEYS;
+        let _ = write!(
+            text,
+            "kubectl create secret tls {name} --cert={chain} --key={key}\n\
+             kubectl annotate secret {name} {ALLOWED_TOKEN_HOSTS}={host}\n"
+        );
+        text
+    })
+}
+
+fn used(plan: &RequestPlan) -> Vec<UsedObject> {
+    reference::used_objects(&reference::references(plan))
+}
+
+fn is_certificate(object: &UsedObject) -> bool {
+    object.keys.iter().any(|key| key == TLS_KEYS.0)
 }
 
 /// The host that the owner of a Secret consents to.
@@ -119,7 +152,6 @@ fn host(plan: &RequestPlan) -> String {
 fn manifest(object: &UsedObject, host: &str) -> String {
     let mut keys = object.keys.clone();
     keys.sort();
-    let tls = keys.iter().any(|key| key == TLS_KEYS.0);
     let secret = object.object.kind == ObjectKind::Secret;
     let mut text = format!(
         "apiVersion: v1\nkind: {}\nmetadata:\n  name: {}\n",
@@ -130,8 +162,7 @@ fn manifest(object: &UsedObject, host: &str) -> String {
         let _ = write!(text, "  annotations:\n    {ALLOWED_TOKEN_HOSTS}: {host}\n");
     }
     if secret {
-        let kind = if tls { "kubernetes.io/tls" } else { "Opaque" };
-        let _ = write!(text, "type: {kind}\nstringData:\n");
+        text.push_str("type: Opaque\nstringData:\n");
         for key in keys {
             let _ = writeln!(text, "  {key}: replace-me");
         }

@@ -253,8 +253,13 @@ fn every_snippet_is_whole() {
                 faults.push(format!("{}: {secret}", row.name));
             }
         }
-        if documents.len() < 2 {
+        let commands = page::commands(row);
+        if documents.len() < 2 && commands.is_empty() {
             faults.push(format!("{}: no Secret", row.name));
+        }
+        let certificate = credential.pointer("/spec/tls/clientCertificateSecretRef").is_some();
+        if certificate != commands.contains("--key=tls.key") {
+            faults.push(format!("{}: {commands}", row.name));
         }
     }
     none(&faults);
