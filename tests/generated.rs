@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use oauthcc_operator::cli::crd;
+use oauthcc_operator::domain::provider::page;
 use oauthcc_operator::domain::schema::custom_resource_definition;
 use serde_json::Value;
 
@@ -157,4 +158,9 @@ fn refusals(path: &str, schema: &Value, page: &mut String) {
 /// Text inside a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
+}
+
+#[test]
+fn the_committed_page_of_providers_is_what_the_catalogue_says() {
+    compare(page::COMMITTED, &page::page());
 }

@@ -104,10 +104,7 @@ impl Default for ResponseShape {
 /// # Errors
 /// A provider that is not in the catalogue or lacks a value, and whatever the schema would refuse.
 pub fn plan(spec: &OAuthClientCredentialSpec) -> Result<RequestPlan, Fault> {
-    let defaults = match &spec.provider {
-        Some(provider) => provider::defaults(provider)?,
-        None => ProviderDefaults::default(),
-    };
+    let defaults = provider::defaults(spec)?;
     let authentication = spec.client_authentication.clone().unwrap_or_default();
     let request = spec.request.clone().unwrap_or_default();
     let method = authentication.method.or(defaults.method).unwrap_or_default();

@@ -37,6 +37,7 @@ mod service_account;
 mod shutdown;
 mod takeover;
 mod tenant;
+mod tools;
 mod triggers;
 mod trust;
 mod upgrade;
