@@ -283,7 +283,7 @@ async fn watch_referenced<K>(
             Ok(Event::Apply(object)) => sinks.wake(sinks.index.told(kind, &object.metadata)),
             Ok(Event::Delete(object)) => sinks.wake(sinks.index.gone(kind, &object.metadata)),
             Err(error) => {
-                (sinks.complain)(&format!("failed to watch {}", kind.resource()), &error);
+                (sinks.complain)(&format!("failed to watch {}s", kind.as_str()), &error);
             }
         }
     }
