@@ -1,6 +1,7 @@
 //! RFC 6749 §4.4 as bytes. In: a spec, a client and an answer. Out: a request, and a grant or a
-//! classified error. The parts lie in `oauth/`: `form` writes, `body` reads, `grant` judges a
-//! success, `failure` a refusal, `waiting` how long the endpoint asks to be left alone.
+//! classified error. The parts lie in `oauth/`: `request` joins what `form` and `authentication`
+//! write, the latter with `assertion`, `key` and `der`; `body` reads, `grant` judges a success,
+//! `failure` a refusal, `waiting` how long the endpoint asks to be left alone.
 //!
 //! **Invariant:** nothing that an endpoint wrote reaches an error, a message or `Debug` output: words
 //! come from closed lists. The one exception are the scopes of a grant, which are held to the
@@ -14,19 +15,26 @@ use url::Url;
 use crate::domain::{
     crd::{BasicEncoding, ClientAuthenticationMethod},
     fingerprint::SecretValues,
-    plan::{Fault, RequestPlan, ResponseShape},
+    plan::ResponseShape,
     reason::Reason,
     redacted::Redacted,
 };
 
+mod assertion;
+mod authentication;
 mod body;
+mod der;
 pub mod discovery;
 mod failure;
 mod form;
 mod grant;
+mod key;
+mod request;
 #[cfg(test)]
 mod tests;
 mod waiting;
+
+pub use request::token_request;
 
 /// The largest answer that is read, in bytes (design D7). Whoever reads one byte more passes it on
 /// as it is: [`read_answer`] refuses it.
@@ -119,10 +127,13 @@ pub struct RequestTraits {
     pub method: ClientAuthenticationMethod,
     /// How ID and secret were written into the Basic header.
     pub encoding: BasicEncoding,
-    /// Whether form encoding changes the ID or the secret.
+    /// With Basic: whether form encoding changes the ID or the secret.
     pub encoding_matters: bool,
     /// Whether the client ID or the client secret begins or ends with white space.
     pub white_space: bool,
+    /// Whether one of them holds a character outside of VSCHAR (RFC 6749 Appendix A), such as `ü`,
+    /// which strict servers refuse.
+    pub beyond_ascii: bool,
     /// Whether the assertion's audience is the issuer; else it is the token URL or what the spec says.
     pub audience_is_issuer: bool,
     /// Whether the spec gives the audience of the assertion.
@@ -232,60 +243,6 @@ pub struct Asked {
     pub result: Result<Grant, RequestError>,
     /// How long it took, on the monotonic clock.
     pub took: Duration,
-}
-
-/// Builds the request of a plan (RFC 6749 §4.4.2) with exactly one client authentication (§2.3).
-/// `issuer` is the configured one, `now` and `entropy` are for assertions.
-///
-/// # Errors
-/// A value or a key that can't be used; nothing has been sent.
-pub fn token_request(
-    plan: &RequestPlan,
-    url: Url,
-    values: &RequestValues,
-    _now: Timestamp,
-    _entropy: Entropy,
-) -> Result<TokenRequest, Fault> {
-    let mut form = form::Form::default();
-    if let Some(grant_type) = &plan.grant_type {
-        form.add("grant_type", grant_type);
-    }
-    if !plan.scopes.is_empty() {
-        // Three servers refuse an empty parameter, so there is none without scopes.
-        form.add("scope", &plan.scopes.join(&plan.scope_separator));
-    }
-    if let Some(audience) = &plan.audience {
-        form.add("audience", audience);
-    }
-    let client = form::Client::of(plan, values);
-    let mut headers = vec![
-        ("accept".to_owned(), Redacted::new("application/json".to_owned())),
-        ("content-type".to_owned(), Redacted::new("application/x-www-form-urlencoded".to_owned())),
-    ];
-    let mut sent = vec![client.secret.clone()];
-    if plan.method == ClientAuthenticationMethod::ClientSecretPost {
-        form.add("client_id", &client.id);
-        form.add("client_secret", client.secret.expose());
-    } else {
-        let authorization = form::basic(&client);
-        sent.extend(form::sent(&authorization));
-        headers.push(("authorization".to_owned(), authorization));
-    }
-    Ok(TokenRequest {
-        http_method: HttpMethod::Post,
-        url,
-        headers,
-        body: Some(form.finish()),
-        sent,
-        shape: plan.response.clone(),
-        traits: RequestTraits {
-            method: plan.method,
-            encoding: plan.encoding,
-            encoding_matters: form::encoding_changes(&client),
-            ..RequestTraits::default()
-        },
-        timeout: plan.timeout,
-    })
 }
 
 /// Reads one value of a client Secret. One trailing CR, LF or CRLF is dropped, since `echo` and

@@ -9,11 +9,14 @@ use std::time::Duration;
 use crate::domain::crd::{
     BasicEncoding, BodyFormat, ClientAuthentication, ClientAuthenticationMethod as Method,
     CredentialsSecretRef, ExpiresInUnit, Header, HmacAlgorithm, OAuthClientCredentialSpec,
-    Parameter, ParameterLocation, PrivateKeyJwt, RESERVED_HEADER_PREFIXES, RESERVED_HEADERS,
-    RESERVED_PARAMETERS, RequestOptions, ResponseOptions, ServiceAccountToken, Tls,
+    Parameter, PrivateKeyJwt, RequestOptions, ResponseOptions, ServiceAccountToken, Tls,
 };
 use crate::domain::provider::{self, Habits, ProviderDefaults};
 use crate::domain::reason::Reason;
+
+mod check;
+
+pub use check::check_own_query;
 
 /// Why nothing can be asked, before anything is read or sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +127,7 @@ pub fn plan(spec: &OAuthClientCredentialSpec) -> Result<RequestPlan, Fault> {
         client_id: spec.client_id.clone(),
         credentials: spec.credentials_secret_ref.clone(),
         grant_type: grant_type(&request, &defaults),
-        body_format: request.body_format.or(defaults.body_format).unwrap_or_default(),
+        body_format: body_format(&request, &defaults),
         scopes: if spec.scopes.is_empty() { defaults.scopes } else { spec.scopes.clone() },
         scope_separator: request
             .scope_separator
@@ -145,7 +148,7 @@ pub fn plan(spec: &OAuthClientCredentialSpec) -> Result<RequestPlan, Fault> {
         habits: defaults.habits,
         timeout: spec.request_timeout(),
     };
-    check(&plan)?;
+    check::check(&plan)?;
     Ok(plan)
 }
 
@@ -161,11 +164,15 @@ fn location(
     spec: &OAuthClientCredentialSpec,
     defaults: &ProviderDefaults,
 ) -> Result<Location, Fault> {
+    if let Some(issuer) = &spec.issuer {
+        if spec.token_url.is_none() && spec.provider.is_none() {
+            return Ok(Location::Issuer(issuer.clone()));
+        }
+        let message = "spec.issuer stands alone: remove it, or spec.tokenURL and spec.provider";
+        return Err(Fault { reason: Reason::EndpointNotAllowed, message: message.to_owned() });
+    }
     if let Some(url) = &spec.token_url {
         return Ok(Location::TokenUrl(url.clone()));
-    }
-    if let Some(issuer) = &spec.issuer {
-        return Ok(Location::Issuer(issuer.clone()));
     }
     if let Some(url) = &defaults.token_url {
         return Ok(Location::TokenUrl(url.clone()));
@@ -188,6 +195,12 @@ fn grant_type(request: &RequestOptions, defaults: &ProviderDefaults) -> Option<S
     let asked = request.grant_type.as_ref().or(defaults.grant_type.as_ref());
     let asked = asked.map_or("client_credentials", String::as_str);
     (!asked.is_empty()).then(|| asked.to_owned())
+}
+
+/// Where a provider is asked by GET, only the query is left.
+fn body_format(request: &RequestOptions, defaults: &ProviderDefaults) -> BodyFormat {
+    let usual = if defaults.habits.get { BodyFormat::Query } else { BodyFormat::default() };
+    request.body_format.or(defaults.body_format).unwrap_or(usual)
 }
 
 /// The provider's, each replaced by the spec's of the same name, then the spec's own.
@@ -220,119 +233,5 @@ fn response_shape(asked: Option<&ResponseOptions>, defaults: &ResponseOptions) -
     }
 }
 
-/// The rules of the schema, once more.
-fn check(plan: &RequestPlan) -> Result<(), Fault> {
-    let fault = |reason, message: String| Err(Fault { reason, message });
-    let needs_id = plan.method != Method::ServiceAccountToken;
-    let needs_secret = plan.method.needs_client_secret();
-    if plan.credentials.is_none() && (needs_secret || needs_id && plan.client_id.is_none()) {
-        let what = if needs_secret { "and the client secret" } else { "or set spec.clientID" };
-        let message = format!(
-            "set spec.credentialsSecretRef.name to the Secret that holds the client ID {what}"
-        );
-        return fault(Reason::CredentialsNotFound, message);
-    }
-    let missing = match plan.method {
-        Method::PrivateKeyJwt if plan.private_key_jwt.is_none() => {
-            Some("spec.clientAuthentication.privateKeyJWT.keySecretRef")
-        }
-        Method::ServiceAccountToken if plan.service_account_token.is_none() => {
-            Some("spec.clientAuthentication.serviceAccountToken")
-        }
-        Method::TlsClientAuth if plan.tls.client_certificate_secret_ref.is_none() => {
-            Some("spec.tls.clientCertificateSecretRef")
-        }
-        Method::ClientSecretBasic
-        | Method::ClientSecretPost
-        | Method::ClientSecretJwt
-        | Method::PrivateKeyJwt
-        | Method::TlsClientAuth
-        | Method::ServiceAccountToken
-        | Method::None => None,
-    };
-    if let Some(field) = missing {
-        let message = format!("method {} needs {field}: set it", plan.method.as_str());
-        return fault(Reason::CredentialsNotFound, message);
-    }
-    check_query(plan)?;
-    check_parameters(&plan.parameters)?;
-    check_headers(&plan.headers)
-}
-
-/// No secret in a URL, where proxies log it; only a row of the catalogue may ask for that.
-fn check_query(plan: &RequestPlan) -> Result<(), Fault> {
-    let fault = |message: &str| {
-        Err(Fault { reason: Reason::CredentialsInvalid, message: message.to_owned() })
-    };
-    if plan.body_format != BodyFormat::Query || plan.habits.secret_in_query {
-        return Ok(());
-    }
-    if plan.method.puts_a_secret_among_the_parameters() {
-        return fault(
-            "spec.request.bodyFormat: Query would put a secret or an assertion into the URL, where \
-             proxies log it: use method ClientSecretBasic, TLSClientAuth or None, or bodyFormat Form or JSON",
-        );
-    }
-    if plan.parameters.iter().any(|parameter| parameter.value_from.is_some()) {
-        return fault(
-            "spec.request.bodyFormat: Query would put a value of a Secret into the URL, where proxies \
-             log it: remove valueFrom from spec.request.parameters, or use bodyFormat Form or JSON",
-        );
-    }
-    Ok(())
-}
-
-fn check_parameters(parameters: &[Parameter]) -> Result<(), Fault> {
-    let fault = |message: String| Err(Fault { reason: Reason::CredentialsInvalid, message });
-    for (n, parameter) in parameters.iter().enumerate() {
-        let name = &parameter.name;
-        if RESERVED_PARAMETERS.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
-            return fault(format!(
-                "spec.request.parameters has the entry {name}, which has a field of its own: use that"
-            ));
-        }
-        if parameters.iter().take(n).any(|before| before.name == *name) {
-            return fault(format!(
-                "spec.request.parameters has two entries {name}: remove one, a parameter is sent once"
-            ));
-        }
-        if parameter.value.is_some() == parameter.value_from.is_some() {
-            return fault(format!(
-                "the entry {name} of spec.request.parameters needs either value or valueFrom"
-            ));
-        }
-        let in_query = parameter.location == Some(ParameterLocation::Query);
-        if in_query && parameter.value_from.is_some() {
-            return fault(format!(
-                "the entry {name} of spec.request.parameters would put a value of a Secret into the \
-                 query, where proxies log it: remove in: Query"
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn check_headers(headers: &[Header]) -> Result<(), Fault> {
-    let fault = |message: String| Err(Fault { reason: Reason::CredentialsInvalid, message });
-    for (n, header) in headers.iter().enumerate() {
-        let name = header.name.to_ascii_lowercase();
-        let reserved = RESERVED_HEADERS.contains(&name.as_str())
-            || RESERVED_HEADER_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        if reserved {
-            return fault(format!(
-                "spec.request.headers has the entry {}, which the operator or the connection writes: \
-                 remove it",
-                header.name
-            ));
-        }
-        if headers.iter().take(n).any(|before| before.name.eq_ignore_ascii_case(&name)) {
-            return fault(format!("spec.request.headers has two entries {name}: remove one"));
-        }
-        if header.value.is_some() == header.value_from.is_some() {
-            return fault(format!(
-                "the entry {name} of spec.request.headers needs either value or valueFrom"
-            ));
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

@@ -226,3 +226,6 @@ pub fn used_objects(references: &[Reference]) -> Vec<UsedObject> {
     }
     objects
 }
+
+#[cfg(test)]
+mod tests;

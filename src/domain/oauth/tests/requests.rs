@@ -2,7 +2,108 @@
 //!
 //! **Invariant:** every case is compared whole; no case depends on another.
 
+mod assertions;
+mod bodies;
+mod headers;
+mod keys;
+mod laws;
+mod refused;
+mod vectors;
+
+use std::fmt::Write;
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use serde_json::{Value, json};
+
 use super::*;
+use crate::domain::plan::{Fault, RequestPlan};
+
+const TOKEN_URL: &str = "https://idp.example.com/token";
+
+/// The spec that every case has in common, with the members of `over` in place of its own.
+fn spec_with(over: &Value) -> OAuthClientCredentialSpec {
+    let mut spec = json!({"tokenURL": TOKEN_URL, "credentialsSecretRef": {"name": "client"}});
+    for (name, value) in over.as_object().unwrap() {
+        spec[name] = value.clone();
+    }
+    serde_json::from_value(spec).unwrap()
+}
+
+fn plan_with(over: &Value) -> RequestPlan {
+    plan::plan(&spec_with(over)).unwrap_or_else(|fault| panic!("{over}: {fault:?}"))
+}
+
+/// What was read: `id`, `secret`, `account`, `key`, or the n-th entry as `parameter n`, `header n`.
+fn read(given: &[(&str, &str)]) -> RequestValues {
+    let mut values = values("app", "s3cr3t");
+    for (what, value) in given {
+        let text = Redacted::new((*value).to_owned());
+        match what.split_once(' ') {
+            None if *what == "id" => values.client_id = Some(text),
+            None if *what == "secret" => values.client_secret = Some(text),
+            None if *what == "account" => values.service_account_token = Some(text),
+            None if *what == "key" => {
+                values.signing_key = Some(Redacted::new(value.as_bytes().to_vec()));
+            }
+            Some(("parameter", n)) => drop(values.parameters.insert(n.parse().unwrap(), text)),
+            Some(("header", n)) => drop(values.headers.insert(n.parse().unwrap(), text)),
+            _ => panic!("{what}"),
+        }
+    }
+    values
+}
+
+/// The request at a fixed time, with a fixed `jti`.
+fn ask(plan: &RequestPlan, values: &RequestValues) -> Result<TokenRequest, Fault> {
+    token_request(plan, url_of(plan), values, now(), Entropy([7; 16]))
+}
+
+/// The URL that the plan names; with an issuer, the one that every case has.
+fn url_of(plan: &RequestPlan) -> Url {
+    let written = match &plan.location {
+        plan::Location::TokenUrl(url) => url,
+        plan::Location::Issuer(_) => TOKEN_URL,
+    };
+    Url::parse(written).unwrap()
+}
+
+/// Method, URL, headers and body as they stand in HTTP.
+fn as_text(request: &TokenRequest) -> String {
+    let method = match request.http_method {
+        HttpMethod::Post => "POST",
+        HttpMethod::Get => "GET",
+    };
+    let mut text = format!("{method} {}\n", request.url);
+    for (name, value) in &request.headers {
+        writeln!(text, "{name}: {}", value.expose()).unwrap();
+    }
+    if let Some(body) = &request.body {
+        write!(text, "\n{}", body.expose()).unwrap();
+    }
+    text
+}
+
+/// Compares the whole request.
+fn check(name: &str, plan: &RequestPlan, given: &[(&str, &str)], expected: &str) {
+    let request = ask(plan, &read(given)).unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
+    assert_eq!(as_text(&request), expected, "{name}");
+}
+
+/// A POST of a form without an `Authorization` header.
+fn form_post(url: &str, body: &str) -> String {
+    format!("POST {url}\naccept: application/json\ncontent-type: {FORM}\n\n{body}")
+}
+
+/// A POST of nothing but the grant type, with this `Authorization` header.
+fn authorized(authorization: &str) -> String {
+    format!(
+        "POST {TOKEN_URL}\naccept: application/json\ncontent-type: {FORM}\n\
+         authorization: {authorization}\n\ngrant_type=client_credentials"
+    )
+}
 
 #[test]
 fn basic_encodes_id_and_secret_one_by_one() {
