@@ -110,20 +110,16 @@ pub fn plan(spec: &OAuthClientCredentialSpec) -> Result<RequestPlan, Fault> {
     let defaults = provider::defaults(spec)?;
     let authentication = spec.client_authentication.clone().unwrap_or_default();
     let request = spec.request.clone().unwrap_or_default();
-    let method = authentication.method.or(defaults.method).unwrap_or_default();
     let plan = RequestPlan {
         location: location(spec, &defaults)?,
-        method,
+        method: authentication.method.or(defaults.method).unwrap_or_default(),
         encoding: basic_encoding(&authentication).or(defaults.encoding).unwrap_or_default(),
         hmac_algorithm: authentication
             .client_secret_jwt
             .and_then(|settings| settings.algorithm)
             .unwrap_or_default(),
-        // A member of another method is read by nobody, so nobody has to consent to it.
-        private_key_jwt: authentication.private_key_jwt.filter(|_| method == Method::PrivateKeyJwt),
-        service_account_token: authentication
-            .service_account_token
-            .filter(|_| method == Method::ServiceAccountToken),
+        private_key_jwt: authentication.private_key_jwt,
+        service_account_token: authentication.service_account_token,
         client_id: spec.client_id.clone(),
         credentials: spec.credentials_secret_ref.clone(),
         grant_type: grant_type(&request, &defaults),

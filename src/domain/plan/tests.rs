@@ -104,8 +104,8 @@ fn each_rule_is_checked_and_names_the_field() {
         (
             "an issuer and a provider",
             json!({"tokenURL": null, "issuer": "https://idp.example.com", "provider": {"name": "X"}}),
-            Reason::ProviderUnknown,
-            "spec.provider.name",
+            endpoint,
+            "spec.issuer stands alone",
         ),
         (
             "no credentials",
