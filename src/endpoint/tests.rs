@@ -90,17 +90,13 @@ impl Server {
                 let (habit, tls, heard) = (habit.clone(), tls.clone(), heard.clone());
                 let bytes = Arc::clone(&bytes);
                 thread::spawn(move || {
-                    let wait = match &habit {
-                        Habit::CloseAfter(_, wait) => Some(*wait),
-                        _ => None,
-                    };
-                    stream.set_read_timeout(wait).unwrap();
+                    let socket = stream.try_clone().unwrap();
                     match tls {
-                        None => serve(stream, &habit, &heard, &bytes),
+                        None => serve(stream, &socket, &habit, &heard, &bytes),
                         Some(config) => {
                             let connection = ServerConnection::new(config).unwrap();
                             let mut stream = StreamOwned::new(connection, stream);
-                            serve(&mut stream, &habit, &heard, &bytes);
+                            serve(&mut stream, &socket, &habit, &heard, &bytes);
                             // An alert that was made while reading is sent, and not overtaken by a reset.
                             while stream.conn.wants_write() {
                                 if stream.conn.write_tls(&mut stream.sock).is_err() {
@@ -135,6 +131,7 @@ impl Server {
 
 fn serve(
     mut stream: impl Read + Write,
+    socket: &TcpStream,
     habit: &Habit,
     heard: &mpsc::Sender<String>,
     written: &AtomicUsize,
@@ -147,6 +144,9 @@ fn serve(
         written.fetch_add(bytes.len(), Ordering::SeqCst);
         said
     };
+    if let Habit::CloseAfter(_, wait) = habit {
+        socket.set_read_timeout(Some(*wait)).unwrap();
+    }
     match habit {
         Habit::Say(bytes) => drop(say(&mut stream, bytes)),
         Habit::Route(answer) => drop(say(&mut stream, answer(&path).as_bytes())),

@@ -76,6 +76,11 @@ impl Transports {
         Ok(client)
     }
 
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.built.lock().unwrap_or_else(PoisonError::into_inner).values().count()
+    }
+
     fn build(&self, transport: &Transport) -> Result<Client, Fault> {
         let unusable = || {
             if transport.client_certificate.is_some() {
