@@ -1,4 +1,5 @@
 //! Many grants at once: how many handshakes they cost.
+#![expect(clippy::print_stdout, reason = "figures, for who asks with --nocapture")]
 
 use futures::{StreamExt, stream};
 use tokio_rustls::TlsAcceptor;
