@@ -44,6 +44,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept. Servers close theirs after 0, 2, 5, 20 or 60 s, and a
 /// request on a connection that is just being closed is lost, perhaps with a token.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an answered request still holds its place. The pool takes the connection back in a task of
+/// its own: who asks at the very moment of the answer would miss it, and open another.
+const POOL_SETTLE_TIME: Duration = Duration::from_millis(1);
 const USER_AGENT: &str = concat!("oauthcc-operator/", env!("CARGO_PKG_VERSION"));
 
 /// What `oauthcc run` was told about token endpoints.
@@ -169,7 +172,9 @@ impl Connection {
         if result.as_ref().is_err_and(moved) {
             self.metadata.forget(&request.url);
         }
-        Asked { sent_at, result, took: started.elapsed() }
+        let took = started.elapsed();
+        tokio::time::sleep(POOL_SETTLE_TIME).await;
+        Asked { sent_at, result, took }
     }
 
     async fn grant(&self, request: &TokenRequest) -> Result<Grant, RequestError> {

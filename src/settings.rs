@@ -42,7 +42,7 @@ pub struct RunArguments {
     #[arg(long, env = "OAUTHCC_TRUST_BUNDLE", value_name = "FILE")]
     trust_bundle: Option<PathBuf>,
 
-    /// Proxy for every token endpoint, http://host:port or https://; HTTP_PROXY and its like are ignored [default: none]
+    /// Proxy for every token endpoint, http://host:port or https://; those of the environment are ignored [default: none]
     // The help would print the password out of the environment.
     #[arg(long, env = "OAUTHCC_PROXY", value_name = "URL", hide_env_values = true, value_parser = redacted)]
     proxy: Option<Redacted<String>>,

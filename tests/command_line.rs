@@ -15,12 +15,14 @@ fn oauthcc(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 }
 
 /// Every flag of `oauthcc run`: a value that it refuses, and what its message says is accepted.
-const REFUSED: [(&str, &str, &str); 15] = [
+const REFUSED: [(&str, &str, &str); 17] = [
     ("endpoint-consent", "maybe", "required, optional"),
     ("allowed-token-hosts", "a.example.com,B:99999", "host:port"),
     ("allow-insecure-endpoints", "yes", "true, false"),
     ("allow-endpoint-addresses", "127.0.0.0/8,localhost", "169.254.169.254/32"),
     ("trust-bundle", "/nowhere/ca.pem", "a readable PEM file"),
+    ("proxy", "socks5://proxy.example.com:1080", "http:// or https://"),
+    ("no-proxy", "idp.example.com,*.example.com", "no port, no wildcard"),
     ("propagation-floor", "25h", "0s to 24h"),
     ("minimum-request-gap", "0s", "1s to 1h"),
     ("jitter-percentage", "51", "from 0 to 50"),
@@ -77,6 +79,17 @@ fn a_flag_wins_over_the_environment() {
     let arguments = ["run", "--trust-bundle", "/nowhere/flag.pem"];
     let output = oauthcc(&arguments, &[("OAUTHCC_TRUST_BUNDLE", "/nowhere/variable.pem")]);
     assert!(String::from_utf8(output.stderr).unwrap().contains("/nowhere/flag.pem"));
+}
+
+#[test]
+fn the_password_of_a_proxy_is_printed_nowhere() {
+    let variable = ("OAUTHCC_PROXY", "http://me:s3cr3t@proxy.example.com:99999");
+    for arguments in [&["run"][..], &["run", "--help"], &["run", "--no-proxy=*"]] {
+        let Output { stdout, stderr, .. } = oauthcc(arguments, &[variable]);
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        assert!(!text.is_empty() && !text.contains("s3cr3t"), "{text}");
+    }
 }
 
 #[test]

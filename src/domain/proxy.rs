@@ -74,9 +74,9 @@ impl Bypass {
     pub fn parse(written: &str) -> Option<Self> {
         let address = written.parse::<IpNet>().is_ok() || written.parse::<IpAddr>().is_ok();
         let name = written.strip_prefix('.').unwrap_or(written);
-        let is_name = !name.starts_with('[')
-            && TokenHost::parse(name).is_some_and(|host| host.to_string() == name)
-            && name.parse::<IpAddr>().is_err();
+        let is_name = !name.contains(':')
+            && name.parse::<IpAddr>().is_err()
+            && TokenHost::parse(name).is_some();
         (address || is_name).then(|| Self(written.to_owned()))
     }
 }

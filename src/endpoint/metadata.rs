@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::header::{ACCEPT, HeaderValue};
+use reqwest::header::{ACCEPT, CONNECTION, HeaderValue};
 use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
 
@@ -148,7 +148,10 @@ async fn get(
     connection.permitted(url)?;
     let exchange = async {
         let request = connection.client.get(url.clone());
-        let request = request.header(ACCEPT, HeaderValue::from_static("application/json"));
+        let request = request
+            .header(ACCEPT, HeaderValue::from_static("application/json"))
+            // The next URL must not meet a connection that is closing under it.
+            .header(CONNECTION, HeaderValue::from_static("close"));
         let mut response = request.send().await.map_err(|error| connection.fault(&error))?;
         let status = response.status().as_u16();
         let body = match discovery::told(status) {

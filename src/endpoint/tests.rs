@@ -1,10 +1,21 @@
-//! The endpoint against a tiny server of our own: what it sends, and what it survives.
+//! The endpoint against tiny servers of our own: what it sends, and what it survives. Here are the
+//! servers; the tests lie in `tests/`.
+
+mod addresses;
+mod burst;
+mod exchange;
+mod identity;
+mod issuers;
+mod pauses;
+mod proxies;
+mod trust;
 
 use std::{
+    collections::BTreeSet,
     io::{Read, Write},
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -16,120 +27,232 @@ use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
     pki_types::{CertificateDer, PrivateKeyDer},
 };
-use url::Url;
 
 use super::*;
 use crate::domain::{
-    crd::{CredentialsSecretRef, OAuthClientCredentialSpec},
-    oauth::{Entropy, RequestValues, token_request},
+    crd::{ClientAuthenticationMethod, CredentialsSecretRef, OAuthClientCredentialSpec},
+    oauth::{ClientCertificate, Entropy, RequestValues, token_request},
     plan::plan,
 };
 
 const TOKEN: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 45\r\n\r\n\
     {\"access_token\":\"t0k3n\",\"expires_in\":\"3600\"} ";
+/// Must never be seen in an error, a message or `Debug` output; nor may its Basic form.
+const SECRET: &str = "c4n4ry-0f-th3-cl13nt-s3cr3t";
+const BASIC: &str = "YXBwOmM0bjRyeS0wZi10aDMtY2wxM250LXMzY3IzdA==";
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+const LONG: Duration = Duration::from_secs(10);
 
-/// What the server does with a connection whose request it has read.
+/// What a server does with a connection whose request it has read.
 #[derive(Clone)]
 enum Habit {
     /// Writes these bytes and closes.
     Say(Vec<u8>),
+    /// Writes these bytes for each request.
+    Keep(Vec<u8>),
+    /// Writes these bytes and closes after this time without a second request.
+    CloseAfter(Vec<u8>, Duration),
     /// Writes these bytes, reads a second request and closes without an answer.
     Once(Vec<u8>),
     /// Writes these bytes and then keeps the connection open without a word.
     Stall(Vec<u8>),
-    /// Writes bytes for as long as they are taken.
-    Flood(Vec<u8>),
+    /// Writes these bytes one by one, with a pause between.
+    Drip(Vec<u8>),
+    /// Writes these bytes, and then the others for as long as they are taken.
+    Flood(Vec<u8>, Vec<u8>),
+    /// Writes what this gives for the path, and closes.
+    Route(Arc<dyn Fn(&str) -> String + Send + Sync>),
 }
 
 struct Server {
     address: SocketAddr,
+    /// How many connections were accepted.
     connections: Arc<AtomicUsize>,
+    /// How many bytes were written and taken.
+    written: Arc<AtomicUsize>,
     requests: mpsc::Receiver<String>,
 }
 
 impl Server {
     fn start(habit: Habit, tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::at(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(), habit, tls)
+    }
+
+    fn at(listener: TcpListener, habit: Habit, tls: Option<Arc<ServerConfig>>) -> Self {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
+        let written = Arc::new(AtomicUsize::new(0));
         let (heard, requests) = mpsc::channel();
-        let count = Arc::clone(&connections);
+        let (count, bytes) = (Arc::clone(&connections), Arc::clone(&written));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 count.fetch_add(1, Ordering::SeqCst);
                 let (habit, tls, heard) = (habit.clone(), tls.clone(), heard.clone());
-                thread::spawn(move || match tls {
-                    None => serve(stream, &habit, &heard),
-                    Some(config) => {
-                        let connection = ServerConnection::new(config).unwrap();
-                        serve(StreamOwned::new(connection, stream), &habit, &heard);
+                let bytes = Arc::clone(&bytes);
+                thread::spawn(move || {
+                    let socket = stream.try_clone().unwrap();
+                    match tls {
+                        None => serve(stream, &socket, &habit, &heard, &bytes),
+                        Some(config) => {
+                            let connection = ServerConnection::new(config).unwrap();
+                            let mut stream = StreamOwned::new(connection, stream);
+                            serve(&mut stream, &socket, &habit, &heard, &bytes);
+                            // An alert that was made while reading is sent, and not overtaken by a reset.
+                            while stream.conn.wants_write() {
+                                if stream.conn.write_tls(&mut stream.sock).is_err() {
+                                    return;
+                                }
+                            }
+                            drain(&mut stream.sock);
+                        }
                     }
                 });
             }
         });
-        Self { address, connections, requests }
+        Self { address, connections, written, requests }
     }
 
     fn url(&self, scheme: &str, host: &str) -> Url {
         Url::parse(&format!("{scheme}://{host}:{}/token?v=1", self.address.port())).unwrap()
     }
 
+    fn plain(&self) -> Url {
+        self.url("http", "127.0.0.1")
+    }
+
     fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
+
+    fn heard(&self) -> Vec<String> {
+        self.requests.try_iter().collect()
+    }
 }
 
-fn serve(mut stream: impl Read + Write, habit: &Habit, heard: &mpsc::Sender<String>) {
-    if !hear(&mut stream, heard) {
-        return;
+fn serve(
+    mut stream: impl Read + Write,
+    socket: &TcpStream,
+    habit: &Habit,
+    heard: &mpsc::Sender<String>,
+    written: &AtomicUsize,
+) {
+    let Some(request) = hear(&mut stream) else { return };
+    let path = request.split(' ').nth(1).unwrap().to_owned();
+    heard.send(request).ok();
+    let say = |stream: &mut dyn Write, bytes: &[u8]| {
+        let said = stream.write_all(bytes).and_then(|()| stream.flush()).is_ok();
+        written.fetch_add(bytes.len(), Ordering::SeqCst);
+        said
+    };
+    if let Habit::CloseAfter(_, wait) = habit {
+        socket.set_read_timeout(Some(*wait)).unwrap();
     }
     match habit {
-        Habit::Say(bytes) => drop(stream.write_all(bytes).and_then(|()| stream.flush())),
+        Habit::Say(bytes) => drop(say(&mut stream, bytes)),
+        Habit::Route(answer) => drop(say(&mut stream, answer(&path).as_bytes())),
+        Habit::Keep(bytes) | Habit::CloseAfter(bytes, _) => {
+            while say(&mut stream, bytes) {
+                let Some(request) = hear(&mut stream) else { return };
+                heard.send(request).ok();
+            }
+        }
         Habit::Once(bytes) => {
-            stream.write_all(bytes).and_then(|()| stream.flush()).ok();
-            hear(&mut stream, heard);
+            say(&mut stream, bytes);
+            if let Some(request) = hear(&mut stream) {
+                heard.send(request).ok();
+            }
         }
         Habit::Stall(bytes) => {
-            stream.write_all(bytes).and_then(|()| stream.flush()).ok();
+            say(&mut stream, bytes);
             // Ends when the client gives up.
             std::io::copy(&mut stream, &mut std::io::sink()).ok();
         }
-        Habit::Flood(bytes) => {
-            if stream.write_all(bytes).is_ok() {
-                while stream.write_all(&[b'a'; 16 * 1024]).is_ok() {}
+        Habit::Drip(bytes) => {
+            for byte in bytes {
+                if !say(&mut stream, &[*byte]) {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(40));
+            }
+        }
+        Habit::Flood(first, then) => {
+            let mut goes_on = say(&mut stream, first);
+            while goes_on {
+                goes_on = say(&mut stream, then);
             }
         }
     }
 }
 
-/// Reads one request; false where the client left before.
-fn hear(stream: &mut impl Read, heard: &mpsc::Sender<String>) -> bool {
+/// Reads one request; none where the client left before.
+fn hear(stream: &mut impl Read) -> Option<String> {
     let mut request = Vec::new();
     let mut chunk = [0; 4096];
-    // Every body of these tests ends so.
-    while !request.ends_with(b"credentials") {
+    loop {
         match stream.read(&mut chunk) {
-            Ok(0) | Err(_) => return false,
+            Ok(0) | Err(_) => return None,
             Ok(read) => request.extend_from_slice(&chunk[..read]),
         }
+        let text = String::from_utf8_lossy(&request).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let lines = head.lines().filter_map(|line| line.split_once(": "));
+        let length = lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        let length: usize = length.map(|(_, value)| value.parse::<usize>().unwrap()).sum();
+        if body.len() >= length {
+            return Some(text);
+        }
     }
-    heard.send(String::from_utf8(request).unwrap()).is_ok()
 }
 
-/// A server configuration and the PEM of the authority behind it.
-fn tls(names: &[&str]) -> (Arc<ServerConfig>, String) {
-    install_provider();
-    let mut ca = CertificateParams::default();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
-    let chain = vec![CertificateDer::from(certificate.der().to_vec())];
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config =
-        ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
-    (Arc::new(config), ca.pem())
+/// Closes without a reset, which would overtake what was written last.
+fn drain(stream: &mut TcpStream) {
+    stream.shutdown(Shutdown::Write).ok();
+    std::io::copy(stream, &mut std::io::sink()).ok();
+}
+
+/// An authority of our own.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        install_provider();
+        let mut ca = CertificateParams::default();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for these names and its key, as PEM.
+    fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> [String; 2] {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        [params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem()]
+    }
+
+    fn server(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let [chain, key] = self.issue(names, |_| ());
+        Arc::new(server(&chain, &key))
+    }
+}
+
+fn server(chain: &str, key: &str) -> ServerConfig {
+    let builder = ServerConfig::builder().with_no_client_auth();
+    builder.with_single_cert(ders(chain), key_der(key)).unwrap()
+}
+
+fn ders(pem: &str) -> Vec<CertificateDer<'static>> {
+    use rustls::pki_types::pem::PemObject;
+    CertificateDer::pem_slice_iter(pem.as_bytes()).map(Result::unwrap).collect()
+}
+
+fn key_der(pem: &str) -> PrivateKeyDer<'static> {
+    use rustls::pki_types::pem::PemObject;
+    PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap()
 }
 
 fn install_provider() {
@@ -137,280 +260,93 @@ fn install_provider() {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
 }
 
-fn connection(allowed: &[&str], trust_bundle: Option<&str>) -> Connection {
+fn settings(allowed: &[&str]) -> EndpointSettings {
     install_provider();
     let allowed = allowed.iter().map(|network| network.parse().unwrap()).collect();
-    Endpoint::new(EndpointSettings {
-        trust_bundle: trust_bundle.map(|pem| pem.as_bytes().to_vec()),
+    EndpointSettings {
         addresses: AddressPolicy { allowed },
         allow_insecure: true,
-        proxy: None,
-    })
-    .unwrap()
-    .connection(&Transport::default())
-    .unwrap()
+        ..EndpointSettings::default()
+    }
 }
 
-const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+fn trusting(pem: &str) -> EndpointSettings {
+    EndpointSettings { trust_bundle: Some(pem.as_bytes().to_vec()), ..settings(&LOOPBACK) }
+}
+
+fn connect(settings: EndpointSettings) -> Connection {
+    Endpoint::new(settings).unwrap().connection(&Transport::default()).unwrap()
+}
+
+/// A connection with names of our own.
+fn connect_with(
+    settings: EndpointSettings,
+    names: impl Fn(&str) -> Vec<SocketAddr> + Send + Sync + 'static,
+) -> Connection {
+    let lookup: Lookup = Arc::new(move |name| {
+        let found = names(&name);
+        Box::pin(async move { Ok(found) })
+    });
+    let endpoint = Endpoint::with_lookup(settings, lookup).unwrap();
+    endpoint.connection(&Transport::default()).unwrap()
+}
+
+fn ca_bundle(pem: &str) -> Transport {
+    let ca_bundle = Some(Redacted::new(pem.as_bytes().to_vec()));
+    Transport { ca_bundle, client_certificate: None }
+}
+
+fn request_plan(location: &str, is_issuer: bool, timeout: Duration) -> RequestPlan {
+    let location = Some(location.to_owned());
+    let spec = OAuthClientCredentialSpec {
+        issuer: location.clone().filter(|_| is_issuer),
+        token_url: location.filter(|_| !is_issuer),
+        credentials_secret_ref: Some(CredentialsSecretRef::default()),
+        ..OAuthClientCredentialSpec::default()
+    };
+    RequestPlan { timeout, ..plan(&spec).unwrap() }
+}
 
 fn request(url: Url, timeout: Duration) -> TokenRequest {
     let values = RequestValues {
         client_id: Some(Redacted::new("app".to_owned())),
-        client_secret: Some(Redacted::new("s3cr3t".to_owned())),
+        client_secret: Some(Redacted::new(SECRET.to_owned())),
         ..RequestValues::default()
     };
-    let spec = OAuthClientCredentialSpec {
-        token_url: Some(url.to_string()),
-        credentials_secret_ref: Some(CredentialsSecretRef::default()),
-        ..OAuthClientCredentialSpec::default()
-    };
-    let plan = plan(&spec).unwrap();
-    let request =
-        token_request(&plan, url, &values, Timestamp::UNIX_EPOCH, Entropy([0; 16])).unwrap();
-    TokenRequest { timeout, ..request }
+    let plan = request_plan(url.as_str(), false, timeout);
+    token_request(&plan, url, &values, Timestamp::UNIX_EPOCH, Entropy([0; 16])).unwrap()
 }
 
-const LONG: Duration = Duration::from_secs(10);
-
-async fn reason(endpoint: &Connection, url: Url) -> (Reason, Option<u16>) {
-    let error = endpoint.ask(&request(url, LONG)).await.result.unwrap_err();
-    (error.reason, error.status)
+/// Asks, and looks for secrets in everything that can be printed of it.
+async fn ask(connection: &Connection, url: Url) -> Asked {
+    ask_for(connection, url, LONG).await
 }
 
-#[tokio::test]
-async fn the_request_is_what_rfc_6749_asks_for() {
-    let server = Server::start(Habit::Say(TOKEN.into()), None);
-    let asked =
-        connection(&LOOPBACK, None).ask(&request(server.url("http", "127.0.0.1"), LONG)).await;
-    assert_eq!(asked.result.unwrap().token.expose(), "t0k3n");
-    let heard = server.requests.recv().unwrap();
-    let (header, body) = heard.split_once("\r\n\r\n").unwrap();
-    let mut lines: Vec<String> = header.lines().map(str::to_lowercase).collect();
-    lines.sort();
-    assert_eq!(
-        lines,
-        [
-            "accept: application/json".to_owned(),
-            "authorization: basic yxbwonmzy3izda==".to_owned(),
-            "content-length: 29".to_owned(),
-            "content-type: application/x-www-form-urlencoded".to_owned(),
-            format!("host: {}", server.address),
-            "post /token?v=1 http/1.1".to_owned(),
-            format!("user-agent: oauthcc-operator/{}", env!("CARGO_PKG_VERSION")),
-        ]
-    );
-    assert_eq!(body, "grant_type=client_credentials");
+async fn ask_for(connection: &Connection, url: Url, timeout: Duration) -> Asked {
+    let request = request(url, timeout);
+    let asked = connection.ask(&request).await;
+    scan(&format!("{asked:?} {request:?} {connection:?}"));
+    asked
 }
 
-#[tokio::test]
-async fn a_redirect_is_not_followed() {
-    let trap = Server::start(Habit::Say(TOKEN.into()), None);
-    for status in [301, 302, 303, 307, 308] {
-        let location = trap.url("http", "127.0.0.1");
-        let answer =
-            format!("HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
-        let server = Server::start(Habit::Say(answer.into()), None);
-        let found = reason(&connection(&LOOPBACK, None), server.url("http", "127.0.0.1")).await;
-        assert_eq!(found, (Reason::EndpointRedirects, Some(status)));
+/// The reason, and the message of the condition.
+async fn refused(connection: &Connection, url: Url) -> (Reason, String) {
+    told(&ask(connection, url).await)
+}
+
+fn told(asked: &Asked) -> (Reason, String) {
+    let error = asked.result.as_ref().unwrap_err();
+    let message = error.message("idp.example.com");
+    scan(&message);
+    (error.reason, message)
+}
+
+fn scan(text: &str) {
+    for secret in [SECRET, BASIC, "t0k3n", "PRIVATE KEY"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
     }
-    assert_eq!(trap.connections(), 0);
 }
 
-#[tokio::test]
-async fn an_oversize_answer_is_cut_off() {
-    async fn check(head: &str, expected: Reason) {
-        let server = Server::start(Habit::Flood(head.into()), None);
-        let found = reason(&connection(&LOOPBACK, None), server.url("http", "127.0.0.1")).await;
-        assert_eq!(found.0, expected, "{head}");
-    }
-    check("HTTP/1.1 200 OK\r\n\r\n{\"access_token\":\"", Reason::MalformedResponse).await;
-    check("HTTP/1.1 200 OK\r\n\r\naccess_token=", Reason::MalformedResponse).await;
-    check("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", Reason::ServerError).await;
-    check("HTTP/1.1 401 No\r\n\r\n", Reason::InvalidClient).await;
-    check("HTTP/1.1 400 No\r\n\r\n", Reason::InvalidRequest).await;
-}
-
-#[tokio::test]
-async fn a_silent_server_costs_no_more_than_the_timeout() {
-    async fn check(said: &str, expected: Reason) {
-        let server = Server::start(Habit::Stall(said.into()), None);
-        let timeout = Duration::from_millis(300);
-        let request = request(server.url("http", "127.0.0.1"), timeout);
-        let asked = connection(&LOOPBACK, None).ask(&request).await;
-        assert_eq!(asked.result.unwrap_err().reason, expected, "{said}");
-        assert!(asked.took >= timeout && asked.took < LONG, "{said} {:?}", asked.took);
-        assert_eq!(server.connections(), 1, "{said}");
-    }
-    let body = "Content-Length: 99\r\n\r\n{\"access_token\":\"t\"";
-    check("", Reason::EndpointUnreachable).await;
-    check("HTTP/1.1 200 OK\r\n", Reason::EndpointUnreachable).await;
-    check(&format!("HTTP/1.1 200 OK\r\n{body}"), Reason::EndpointUnreachable).await;
-    check(&format!("HTTP/1.1 400 No\r\n{body}"), Reason::EndpointUnreachable).await;
-    // Here the status says it all.
-    check(&format!("HTTP/1.1 403 No\r\n{body}"), Reason::AccessDenied).await;
-}
-
-#[tokio::test]
-async fn a_lost_connection_is_not_tried_again() {
-    for said in ["", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "garbage\r\n\r\n"] {
-        let server = Server::start(Habit::Say(said.into()), None);
-        let found = reason(&connection(&LOOPBACK, None), server.url("http", "127.0.0.1")).await;
-        assert_eq!(found.0, Reason::EndpointUnreachable, "{said}");
-        assert_eq!(server.connections(), 1, "{said}");
-    }
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let url = format!("http://{}/token", listener.local_addr().unwrap());
-    drop(listener);
-    let found = reason(&connection(&LOOPBACK, None), Url::parse(&url).unwrap()).await;
-    assert_eq!(found, (Reason::EndpointUnreachable, None));
-}
-
-#[tokio::test]
-async fn a_pooled_connection_that_dies_does_not_cost_a_second_request() {
-    let server = Server::start(Habit::Once(TOKEN.into()), None);
-    let (endpoint, url) = (connection(&LOOPBACK, None), server.url("http", "127.0.0.1"));
-    assert!(endpoint.ask(&request(url.clone(), LONG)).await.result.is_ok());
-    let found = reason(&endpoint, url).await;
-    assert_eq!(found, (Reason::EndpointUnreachable, None));
-    assert_eq!((server.requests.try_iter().count(), server.connections()), (2, 1));
-}
-
-#[tokio::test]
-async fn loopback_is_refused_unless_allowed() {
-    let server = Server::start(Habit::Say(TOKEN.into()), None);
-    for host in [
-        "127.0.0.1",
-        "127.1",
-        "0x7f.1",
-        "2130706433",
-        "0.0.0.0",
-        "[::1]",
-        "[::ffff:7f00:1]",
-        "localhost",
-    ] {
-        let found = reason(&connection(&[], None), server.url("http", host)).await;
-        assert_eq!(found, (Reason::EndpointAddressRefused, None), "{host}");
-    }
-    assert_eq!(server.connections(), 0);
-    for host in ["127.0.0.1", "localhost"] {
-        let asked = connection(&LOOPBACK, None).ask(&request(server.url("http", host), LONG)).await;
-        assert!(asked.result.is_ok(), "{host}");
-    }
-    assert_eq!(server.connections(), 2);
-}
-
-#[tokio::test]
-async fn a_name_that_does_not_exist_is_unreachable() {
-    let url = Url::parse("https://does-not-exist.invalid/token").unwrap();
-    let asked = connection(&[], None).ask(&request(url, LONG)).await;
-    let error = asked.result.unwrap_err();
-    assert_eq!(error.reason, Reason::EndpointUnreachable);
-    assert_eq!(error.hint, Some("its name could not be resolved"));
-}
-
-#[tokio::test]
-async fn plain_http_is_sent_only_where_allowed() {
-    let server = Server::start(Habit::Say(TOKEN.into()), None);
-    let settings = EndpointSettings {
-        addresses: AddressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap()] },
-        ..EndpointSettings::default()
-    };
-    let secure = Endpoint::new(settings).unwrap().connection(&Transport::default()).unwrap();
-    let found = reason(&secure, server.url("http", "127.0.0.1")).await;
-    assert_eq!(found, (Reason::EndpointNotAllowed, None));
-    assert_eq!(server.connections(), 0);
-}
-
-#[tokio::test]
-async fn a_certificate_is_trusted_by_its_authority_and_its_name() {
-    let (config, ca) = tls(&["localhost"]);
-    let (_, other_ca) = tls(&["localhost"]);
-    let server = Server::start(Habit::Say(TOKEN.into()), Some(config));
-    let asked = connection(&LOOPBACK, Some(&ca))
-        .ask(&request(server.url("https", "localhost"), LONG))
-        .await;
-    assert_eq!(asked.result.unwrap().token.expose(), "t0k3n");
-    let unknown = "its certificate comes from an unknown authority: name the authority's certificate in \
-        spec.tls.caBundleRef, or in --trust-bundle for all";
-    for (trust, host, hint) in [
-        (None, "localhost", unknown),
-        (Some(&other_ca), "localhost", unknown),
-        (Some(&ca), "127.0.0.1", "its certificate is for another host name"),
-    ] {
-        let endpoint = connection(&LOOPBACK, trust.map(String::as_str));
-        let asked = endpoint.ask(&request(server.url("https", host), LONG)).await;
-        let error = asked.result.unwrap_err();
-        assert_eq!((error.reason, error.hint), (Reason::TLSFailed, Some(hint)), "{host}");
-    }
-    // Nothing was sent to whom is not trusted.
-    assert_eq!(server.requests.try_iter().count(), 1);
-}
-
-#[tokio::test]
-async fn a_client_certificate_that_is_missed_after_the_request_is_a_matter_of_trust() {
-    install_provider();
-    let ca =
-        CertifiedIssuer::self_signed(CertificateParams::default(), KeyPair::generate().unwrap());
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from(ca.unwrap().der().to_vec())).unwrap();
-    let verifier = rustls::server::WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let mut issuer = CertificateParams::default();
-    issuer.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = CertifiedIssuer::self_signed(issuer, KeyPair::generate().unwrap()).unwrap();
-    let certificate = params.signed_by(&key, &issuer).unwrap();
-    let config = ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(
-            vec![CertificateDer::from(certificate.der().to_vec())],
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut connection = ServerConnection::new(Arc::new(config)).unwrap();
-        connection.complete_io(&mut stream).unwrap_err();
-        connection.write_tls(&mut stream).ok();
-        drain(&mut stream);
-    });
-    let url = Url::parse(&format!("https://localhost:{}/token", address.port())).unwrap();
-    let asked = connection(&LOOPBACK, Some(&issuer.pem())).ask(&request(url, LONG)).await;
-    let error = asked.result.unwrap_err();
-    let hint = Some("it wants a client certificate: set spec.tls.clientCertificateSecretRef");
-    assert_eq!((error.reason, error.hint), (Reason::TLSFailed, hint));
-}
-
-/// Closes without a reset, which would overtake the alert.
-fn drain(stream: &mut TcpStream) {
-    stream.shutdown(Shutdown::Write).ok();
-    std::io::copy(stream, &mut std::io::sink()).ok();
-}
-
-#[tokio::test]
-async fn a_port_without_tls_is_a_matter_of_trust() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").ok();
-        drain(&mut stream);
-    });
-    let url = Url::parse(&format!("https://localhost:{}/token", address.port())).unwrap();
-    let found = reason(&connection(&LOOPBACK, None), url).await;
-    assert_eq!(found, (Reason::TLSFailed, None));
-}
-
-#[test]
-fn a_trust_bundle_that_holds_nothing_stops_the_start() {
-    install_provider();
-    for pem in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-        let settings = EndpointSettings {
-            trust_bundle: Some(pem.as_bytes().to_vec()),
-            ..EndpointSettings::default()
-        };
-        assert!(Endpoint::new(settings).is_err(), "{pem}");
-    }
+async fn token(connection: &Connection, url: Url) -> String {
+    ask(connection, url).await.result.unwrap().token.expose().clone()
 }

@@ -76,6 +76,11 @@ impl Transports {
         Ok(client)
     }
 
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.built.lock().unwrap_or_else(PoisonError::into_inner).values().count()
+    }
+
     fn build(&self, transport: &Transport) -> Result<Client, Fault> {
         let unusable = || {
             if transport.client_certificate.is_some() {
@@ -199,22 +204,27 @@ fn identity(own: &ClientCertificate) -> Result<Identity, Fault> {
     let default = CryptoProvider::get_default().cloned();
     let provider = default.unwrap_or_else(|| Arc::new(crypto::aws_lc_rs::default_provider()));
     CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider).map_err(|error| {
-        key_fault(match error {
-            rustls::Error::InconsistentKeys(_) => "is not the key of the certificate in tls.crt",
-            _ => "is of a kind that TLS can't use: make an RSA, ECDSA or Ed25519 key",
+        key_fault(if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            "is not the key of the certificate in tls.crt"
+        } else {
+            "is of a kind that TLS can't use: make an RSA, ECDSA or Ed25519 key"
         })
     })?;
     let mut pem = Zeroizing::new(String::new());
     for certificate in &chain {
         block(&mut pem, "CERTIFICATE", certificate);
     }
-    let label = match &key {
+    block(&mut pem, label(&key), key.secret_der());
+    Identity::from_pem(pem.as_bytes()).map_err(|_| key_fault("can't be used for TLS"))
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls adds variants as it likes")]
+const fn label(key: &PrivateKeyDer<'_>) -> &'static str {
+    match key {
         PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
         PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
         _ => "PRIVATE KEY",
-    };
-    block(&mut pem, label, key.secret_der());
-    Identity::from_pem(pem.as_bytes()).map_err(|_| key_fault("can't be used for TLS"))
+    }
 }
 
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {

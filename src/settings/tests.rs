@@ -26,6 +26,7 @@ fn without_flags_the_documented_defaults_hold() {
     assert!(settings.consent.required && settings.consent.cluster_wide.is_none());
     assert!(!settings.allow_insecure_endpoints && settings.addresses.allowed.is_empty());
     assert!(settings.trust_bundle.is_none() && settings.per_credential_metrics);
+    assert!(settings.proxy.is_none());
     assert_eq!(settings.schedule, SchedulePolicy::default());
     assert_eq!((settings.endpoint_concurrency, settings.api_concurrency), (8, 24));
     assert_eq!(settings.api_timeout, Duration::from_secs(10));
@@ -42,6 +43,8 @@ fn every_flag_is_heard() {
         "--allowed-token-hosts=idp.example.com,login.example.com:8443",
         "--allow-insecure-endpoints",
         "--allow-endpoint-addresses=127.0.0.0/8,::1",
+        "--proxy=http://me:s3cr3t@proxy.example.com:3128",
+        "--no-proxy=.svc.cluster.local,10.0.0.0/8",
         "--propagation-floor=1m30s",
         "--minimum-request-gap=1s",
         "--jitter-percentage=0",
@@ -55,8 +58,12 @@ fn every_flag_is_heard() {
     ]);
     let settings = settings.unwrap();
     assert!(!settings.consent.required && settings.allow_insecure_endpoints);
-    assert_eq!(settings.consent.cluster_wide.unwrap().len(), 2);
+    assert_eq!(settings.consent.cluster_wide.as_ref().unwrap().len(), 2);
     assert_eq!(settings.addresses.allowed.len(), 2);
+    let proxy = settings.proxy.as_ref().unwrap();
+    assert_eq!(proxy.url.as_str(), "http://proxy.example.com:3128/");
+    assert_eq!(proxy.bypass_list(), ".svc.cluster.local,10.0.0.0/8");
+    assert!(proxy.authorization.is_some() && !format!("{settings:?}").contains("s3cr3t"));
     assert_eq!(settings.schedule.propagation_floor, Duration::from_secs(90));
     assert_eq!(settings.schedule.minimum_request_gap, Duration::from_secs(1));
     assert_eq!(settings.schedule.jitter_percentage, 0);
@@ -77,6 +84,13 @@ fn a_bad_value_is_named_with_its_flag_and_what_is_accepted() {
         ("--allow-insecure-endpoints", "yes", "true, false"),
         ("--allow-endpoint-addresses", "10.0.0.0/33", "an address or a network"),
         ("--allow-endpoint-addresses", "localhost", "169.254.169.254/32"),
+        ("--proxy", "proxy.example.com:3128", "http:// or https://"),
+        ("--proxy", "socks5://proxy.example.com:1080", "http:// or https://"),
+        ("--proxy", "", "http:// or https://"),
+        ("--no-proxy", "*.example.com", "no port, no wildcard"),
+        ("--no-proxy", "idp.example.com:8443", "no port, no wildcard"),
+        ("--no-proxy", "", "a host name in lower case"),
+        ("--no-proxy", "example.com", "only together with --proxy"),
         ("--propagation-floor", "120", "0s to 24h"),
         ("--propagation-floor", "25h", "0s to 24h"),
         ("--propagation-floor", "", "0s to 24h"),
@@ -147,4 +161,18 @@ fn a_log_is_json_unless_a_person_reads_it() {
     let shapes = [LogFormat::Auto, LogFormat::Json, LogFormat::Text];
     assert_eq!(shapes.map(|shape| shape.is_json(true)), [false, true, false]);
     assert_eq!(shapes.map(|shape| shape.is_json(false)), [true, true, false]);
+}
+
+#[test]
+fn the_password_of_a_proxy_is_in_no_message() {
+    for written in [
+        "http://me:s3cr3t@proxy.example.com:99999",
+        "socks5://me:s3cr3t@proxy.example.com",
+        "me:s3cr3t@proxy.example.com",
+        "http://me:s3@cr3t@proxy.example.com/path",
+    ] {
+        let text = settings(&[&format!("--proxy={written}")]).unwrap_err().to_string();
+        assert!(text.contains("--proxy") && text.contains("***@proxy.example.com"), "{text}");
+        assert!(!text.contains("s3") && !text.contains("cr3t"), "{text}");
+    }
 }

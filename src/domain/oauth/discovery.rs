@@ -17,6 +17,9 @@ const OPENID: &str = "/.well-known/openid-configuration";
 /// What is put between the host and the path of an issuer (RFC 8414 §3).
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
+/// The longest URL that is kept, as in the schema of `spec.tokenURL`.
+const MAX_URL_BYTES: usize = 2048;
+
 /// Where the metadata of an issuer may lie, in the order in which it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataUrls {
@@ -202,12 +205,15 @@ pub fn read(
         .filter(|written| usable(written, allow_insecure))
         .ok_or(MetadataFault::NoTokenEndpoint)?;
     let aliases = document.mtls_endpoint_aliases.unwrap_or_default();
-    let alias = aliases.get("token_endpoint").and_then(Value::as_str).map(str::to_owned);
-    Ok(ServerMetadata { token_endpoint, mtls_token_endpoint: alias })
+    let alias = aliases.get("token_endpoint").and_then(Value::as_str);
+    if alias.is_some_and(|alias| alias.len() > MAX_URL_BYTES) {
+        return Err(MetadataFault::NoMtlsTokenEndpoint);
+    }
+    Ok(ServerMetadata { token_endpoint, mtls_token_endpoint: alias.map(str::to_owned) })
 }
 
 fn usable(written: &str, allow_insecure: bool) -> bool {
-    consent::token_endpoint(written, allow_insecure).is_ok()
+    written.len() <= MAX_URL_BYTES && consent::token_endpoint(written, allow_insecure).is_ok()
 }
 
 #[cfg(test)]
@@ -330,6 +336,7 @@ mod tests {
             r#""https://u:p@t.example.com/t""#,
             r#""https://t.example.com./t""#,
             r#""ftp://t.example.com/t""#,
+            &format!(r#""https://t.example.com/{}""#, "t".repeat(2048)),
         ] {
             let body = format!(r#"{{"issuer":"{ISSUER}","token_endpoint":{endpoint}}}"#);
             let read = read(body.as_bytes(), ISSUER, false);
