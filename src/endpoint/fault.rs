@@ -7,7 +7,10 @@ use std::{error::Error, io};
 use rustls::CertificateError;
 
 use crate::{
-    domain::{oauth::RequestError, reason::Reason},
+    domain::{
+        oauth::{REFUSED_BY_ALERT, RequestError, UNKNOWN_AUTHORITY},
+        reason::Reason,
+    },
     endpoint::resolver::ResolveError,
 };
 
@@ -28,7 +31,7 @@ pub(super) fn of(error: &reqwest::Error) -> RequestError {
         };
     }
     if let Some(cause) = find::<rustls::Error>(error) {
-        return RequestError::without_answer(Reason::TLSFailed, tls_hint(cause));
+        return RequestError::without_answer(Reason::TLSFailed, tls_detail(cause));
     }
     unreachable(match (error.is_timeout(), error.is_connect()) {
         (true, true) => "no connection was made in time",
@@ -38,18 +41,16 @@ pub(super) fn of(error: &reqwest::Error) -> RequestError {
     })
 }
 
-fn unreachable(hint: &'static str) -> RequestError {
-    RequestError::without_answer(Reason::EndpointUnreachable, hint)
+fn unreachable(detail: &'static str) -> RequestError {
+    RequestError::without_answer(Reason::EndpointUnreachable, detail)
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "rustls adds variants as it likes")]
-fn tls_hint(error: &rustls::Error) -> &'static str {
+fn tls_detail(error: &rustls::Error) -> &'static str {
     match error {
         rustls::Error::InvalidCertificate(fault) => match fault {
             // A bad signature is an authority of the same name with another key.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                "its certificate comes from an unknown authority"
-            }
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => UNKNOWN_AUTHORITY,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "its certificate is for another host name"
             }
@@ -62,7 +63,7 @@ fn tls_hint(error: &rustls::Error) -> &'static str {
             CertificateError::Revoked => "its certificate was revoked",
             _ => "its certificate is not acceptable",
         },
-        rustls::Error::AlertReceived(_) => "it broke the connection off with a TLS alert",
+        rustls::Error::AlertReceived(_) => REFUSED_BY_ALERT,
         rustls::Error::PeerIncompatible(_) => {
             "it has no TLS 1.2 or 1.3 in common with the operator"
         }

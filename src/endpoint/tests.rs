@@ -304,7 +304,7 @@ async fn a_name_that_does_not_exist_is_unreachable() {
     let asked = connection(&[], None).ask(&request(url, LONG)).await;
     let error = asked.result.unwrap_err();
     assert_eq!(error.reason, Reason::EndpointUnreachable);
-    assert_eq!(error.hint, Some("its name could not be resolved"));
+    assert_eq!(error.detail, Some("its name could not be resolved"));
 }
 
 #[tokio::test]
@@ -337,7 +337,7 @@ async fn a_certificate_is_trusted_by_its_authority_and_its_name() {
         let endpoint = connection(&LOOPBACK, trust.map(String::as_str));
         let asked = endpoint.ask(&request(server.url("https", host), LONG)).await;
         let error = asked.result.unwrap_err();
-        assert_eq!((error.reason, error.hint), (Reason::TLSFailed, Some(hint)), "{host}");
+        assert_eq!((error.reason, error.detail), (Reason::TLSFailed, Some(hint)), "{host}");
     }
     // Nothing was sent to whom is not trusted.
     assert_eq!(server.requests.try_iter().count(), 1);
@@ -377,7 +377,7 @@ async fn a_client_certificate_that_is_missed_after_the_request_is_a_matter_of_tr
     let asked = connection(&LOOPBACK, Some(&issuer.pem())).ask(&request(url, LONG)).await;
     let error = asked.result.unwrap_err();
     let hint = Some("it broke the connection off with a TLS alert");
-    assert_eq!((error.reason, error.hint), (Reason::TLSFailed, hint));
+    assert_eq!((error.reason, error.detail), (Reason::TLSFailed, hint));
 }
 
 /// Closes without a reset, which would overtake the alert.

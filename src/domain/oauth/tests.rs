@@ -11,7 +11,7 @@ use super::*;
 use crate::domain::{
     crd::{ClientAuthentication, CredentialsSecretRef, OAuthClientCredentialSpec, RequestOptions},
     plan,
-    reason::Class,
+    reason::{Class, Reason},
 };
 
 const NOW: &str = "2026-03-01T12:00:00Z";

@@ -54,7 +54,7 @@ fn a_success_that_can_not_be_used_is_refused() {
     fn check(content_type: &str, body: &str, reason: Reason) {
         let error = refused(200, &[("content-type", content_type)], body);
         assert_eq!((error.reason, error.status), (reason, Some(200)), "{body}");
-        assert!(error.hint.is_some() || error.code.is_some(), "{body}");
+        assert!(error.detail.is_some() || error.code.is_some(), "{body}");
     }
     let long = format!(r#"{{"access_token":"{}"}}"#, "a".repeat(MAX_TOKEN_BYTES + 1));
     let large = format!(r#"{{"access_token":"t"}}{}"#, " ".repeat(MAX_BODY_BYTES));

@@ -220,7 +220,7 @@ fn the_message_names_host_status_code_and_cure() {
         RequestError::without_answer(Reason::EndpointUnreachable, "no answer in time");
     check(&unreachable.about(&special), &["no answer in time"], &["HTTP", encoding]);
     for reason in Reason::ALL {
-        let error = RequestError { reason, status: Some(418), code: None, wait: None, hint: None };
+        let error = RequestError { status: Some(418), ..RequestError::without_answer(reason, "d") };
         assert!(error.message("h").len() > "h answered HTTP 418: ".len(), "{reason:?}");
     }
 }
