@@ -117,7 +117,6 @@ enum Member {
     ExpiresAt,
     RefreshIn,
     Scope,
-    Scopes,
     Error,
 }
 
@@ -159,7 +158,7 @@ impl Search {
                 (Member::TokenType, "token_type"),
                 (Member::RefreshIn, "refresh_in"),
                 (Member::Scope, "scope"),
-                (Member::Scopes, "scopes"),
+                (Member::Scope, "scopes"),
             ] {
                 look(member, level.iter().cloned().chain([name.to_owned()]).collect());
             }
@@ -232,7 +231,7 @@ impl Search {
             expires_on: self.take(Member::ExpiresOn),
             expires_at: self.take(Member::ExpiresAt),
             refresh_in: self.take(Member::RefreshIn),
-            scope: self.take(Member::Scope).or_else(|| self.take(Member::Scopes)),
+            scope: self.take(Member::Scope),
             error: self.take(Member::Error).filter(|error| !says_nothing(error)),
         }
     }

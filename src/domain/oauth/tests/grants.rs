@@ -192,6 +192,10 @@ fn the_lifetime_is_read_in_every_spelling() {
         check(expires_in, Lifetime::Unknown);
     }
     assert_eq!(granted(JSON, r#"{"access_token":"t"}"#).lifetime, Lifetime::Unknown);
+    for (expires_in, told) in [("315360000", false), ("315360001", true), ("\"1e12\"", false)] {
+        let grant = granted(JSON, &format!(r#"{{"access_token":"t","expires_in":{expires_in}}}"#));
+        assert_eq!(grant.probably_milliseconds, told, "{expires_in}");
+    }
     let form = granted(FORM, "access_token=t&expires_in=60");
     assert_eq!(form.lifetime, Lifetime::Known(Duration::from_secs(60)));
 }
