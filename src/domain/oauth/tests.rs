@@ -3,6 +3,7 @@
 
 mod answers;
 mod grants;
+mod hints;
 mod refusals;
 mod requests;
 
