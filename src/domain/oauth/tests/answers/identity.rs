@@ -1,4 +1,6 @@
 //! Answers of identity platforms, as their documentation, their source or a running server gives them.
+//!
+//! **Invariant:** every body is shaped as the platform sends it; only its token is `t0k3n`.
 
 use super::*;
 

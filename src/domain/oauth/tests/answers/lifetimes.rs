@@ -1,4 +1,6 @@
 //! How long a token lives, by span and by instant.
+//!
+//! **Invariant:** one row, one spelling; the clock stands at 2026-03-01T12:00:00Z, which is 1772366400.
 
 use super::*;
 

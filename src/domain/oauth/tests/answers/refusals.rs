@@ -1,5 +1,7 @@
 //! What each code of the closed list means where the status leaves it to the code, and what is not
 //! believed.
+//!
+//! **Invariant:** only a word of the list at its place decides; no description ever does.
 
 use super::*;
 

@@ -1,5 +1,7 @@
 //! What a success may look like, rule by rule: where the token lies, of which type it is, and
 //! which scopes it has.
+//!
+//! **Invariant:** one row, one rule; what the row does not name is as usual.
 
 use super::*;
 

@@ -1,4 +1,6 @@
 //! Answers of services and APIs, as their documentation, their source or their clients show them.
+//!
+//! **Invariant:** every body is shaped as the service sends it; only its token is `t0k3n`.
 
 use super::*;
 

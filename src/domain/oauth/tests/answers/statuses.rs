@@ -1,4 +1,6 @@
 //! What each status of behaviour §2 means by itself, whatever stands in the body.
+//!
+//! **Invariant:** the reason follows from the status alone; a code is told and decides nothing.
 
 use super::*;
 

@@ -1,4 +1,6 @@
 //! How long a throttled client waits (behaviour §4), to the next attempt.
+//!
+//! **Invariant:** the first header that can be read decides, and only for a throttled client.
 
 use super::*;
 
