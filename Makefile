@@ -55,6 +55,11 @@ check-manifests: ## Compare the chart's CRD and charts/install.yaml with what th
 	$(STEP) "checking the manifests (a Helm is built first where there is none: about 2 minutes, once)"
 	@tests/helm/check.sh
 
+.PHONY: fuzz
+fuzz: ## Fuzz the parser of answers for 60 s
+	$(STEP) "fuzzing the parser of answers (building it takes about 6 minutes the first time)"
+	@fuzz/run.sh 60
+
 .PHONY: prerequisites
 prerequisites: ## Check that Rust, Go, Node, npm, make and a C compiler are there
 	@tests/prerequisites.sh

@@ -6,7 +6,7 @@
 
 use crate::domain::crd::OAuthClientCredentialStatus;
 use crate::domain::decide::Trigger;
-use crate::domain::oauth::{Grant, Lifetime};
+use crate::domain::oauth::Grant;
 use crate::domain::observation::Observation;
 use crate::domain::reason::Reason;
 use crate::domain::remember::{Attempt, Step};
@@ -112,9 +112,13 @@ fn remarks(facts: &Facts<'_>, attempt: &Attempt, grant: &Grant) -> Vec<Notice> {
         return remarks;
     }
     let lifetime = facts.record.map(|record| span(record.issued_at, record.expires_at));
-    if grant.lifetime == Lifetime::Unknown || grant.lifetime == Lifetime::Spent {
+    if grant.expiry(attempt.asked.sent_at).is_none() {
         let text =
             "the answer carried no lifetime: set spec.rotation.defaultLifetime to the provider's";
+        remarks.push(warning("LifetimeUnknown", "LifetimeUnknown", text));
+    } else if grant.probably_milliseconds {
+        let text = "the lifetime would be over ten years in seconds: it is probably in milliseconds, so \
+                    set spec.response.expiresInUnit: Milliseconds";
         remarks.push(warning("LifetimeUnknown", "LifetimeUnknown", text));
     }
     if let Some(lifetime) = lifetime.filter(|lifetime| *lifetime < SHORT_LIFETIME) {

@@ -1,7 +1,9 @@
 //! RFC 6749 §4.4 as bytes. In: a spec, a client and an answer. Out: a request, and a grant or a
 //! classified error. The parts lie in `oauth/`: `request` joins what `form` and `authentication`
-//! write, the latter with `assertion`, `key` and `der`; `body` reads, `grant` judges a success,
-//! `failure` a refusal, `waiting` how long the endpoint asks to be left alone.
+//! write, the latter with `assertion`, `key` and `der`; `body` reads, `grant` judges a success and
+//! `lifetime` how long it holds, `failure` a refusal, `waiting` how long the endpoint asks to be left
+//! alone; `advice` and `hint` are the words for a person, `answer` the types; `discovery` finds the
+//! token endpoint of an issuer.
 //!
 //! **Invariant:** nothing that an endpoint wrote reaches an error, a message or `Debug` output: words
 //! come from closed lists. The one exception are the scopes of a grant, which are held to the
@@ -16,10 +18,11 @@ use crate::domain::{
     crd::{BasicEncoding, ClientAuthenticationMethod},
     fingerprint::SecretValues,
     plan::ResponseShape,
-    reason::Reason,
     redacted::Redacted,
 };
 
+mod advice;
+mod answer;
 mod assertion;
 mod authentication;
 mod body;
@@ -28,19 +31,20 @@ pub mod discovery;
 mod failure;
 mod form;
 mod grant;
+mod hint;
 mod key;
+mod lifetime;
 mod request;
 #[cfg(test)]
 mod tests;
 mod waiting;
 
+pub use answer::{
+    Answer, AnswerHeaders, Asked, Grant, Lifetime, MAX_BODY_BYTES, MAX_MESSAGE_BYTES,
+    MAX_TOKEN_BYTES, RequestError,
+};
+pub use hint::Hint;
 pub use request::token_request;
-
-/// The largest answer that is read, in bytes (design D7). Whoever reads one byte more passes it on
-/// as it is: [`read_answer`] refuses it.
-pub const MAX_BODY_BYTES: usize = 64 * 1024;
-/// The largest token that is published, in bytes.
-pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// What was read for a request, by use; a parameter or header that the spec writes out is not here.
 #[derive(Clone, Debug, Default)]
@@ -140,6 +144,8 @@ pub struct RequestTraits {
     pub audience_is_given: bool,
     /// Whether scopes were asked for.
     pub scopes: bool,
+    /// Whether neither an audience nor a resource (RFC 8707) was asked for.
+    pub without_audience: bool,
 }
 
 /// Why a value of a client Secret can't be used; completes the sentence "key … of Secret …".
@@ -154,95 +160,6 @@ pub enum ValueFault {
     /// A control character inside, most often a line end.
     #[error("contains a control character, such as a line end")]
     ControlCharacter,
-}
-
-/// What came back, before it is judged.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The headers that matter.
-    pub headers: AnswerHeaders,
-    /// The body, at most [`MAX_BODY_BYTES`] and one byte.
-    pub body: Redacted<Vec<u8>>,
-    /// [`TokenRequest::sent`]: what the answer must not be believed to say.
-    pub sent: Vec<Redacted<String>>,
-    /// [`TokenRequest::shape`].
-    pub shape: ResponseShape,
-}
-
-/// The headers of an answer that matter: the content type and those of behaviour §4.
-#[derive(Clone, Default)]
-pub struct AnswerHeaders {
-    /// `Content-Type`.
-    pub content_type: Option<String>,
-    /// `Retry-After` (RFC 9110 §10.2.3): seconds or an HTTP date.
-    pub retry_after: Option<String>,
-    /// `Auth0-Client-Quota-Limit`: buckets like `b=per_hour;q=10;r=0;t=120`, separated by commas.
-    pub auth0_client_quota_limit: Option<String>,
-    /// `RateLimit-Reset`: seconds.
-    pub ratelimit_reset: Option<String>,
-    /// `X-RateLimit-RetryAfter`: seconds.
-    pub x_ratelimit_retryafter: Option<String>,
-    /// `X-Rate-Limit-Reset`: seconds, or an epoch.
-    pub x_rate_limit_reset: Option<String>,
-    /// `X-RateLimit-Reset`: seconds, or an epoch.
-    pub x_ratelimit_reset: Option<String>,
-}
-
-/// How long a token lives, as the answer says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lifetime {
-    /// From 1 s to 1 year, counted from before the request was sent.
-    Known(Duration),
-    /// Zero or less: perhaps a token in its last moments.
-    Spent,
-    /// Absent or unreadable (RFC 6749 §5.1: only RECOMMENDED).
-    Unknown,
-}
-
-/// A token and what the answer says about it (RFC 6749 §5.1).
-#[derive(Clone, Debug)]
-pub struct Grant {
-    /// The access token: visible ASCII, at most [`MAX_TOKEN_BYTES`].
-    pub token: Redacted<String>,
-    /// Its type as an `Authorization` header wants it: `Bearer`.
-    pub token_type: String,
-    /// How long it lives.
-    pub lifetime: Lifetime,
-    /// The `exp` claim where the token looks like a JWT: unverified, a hint (RFC 9068 §6).
-    pub jwt_expiry: Option<Timestamp>,
-    /// The scopes as granted; `None` means as asked, empty means none (RFC 6749 §5.1).
-    pub scopes: Option<Vec<String>>,
-    /// After which time the server would like to be asked again (Entra's `refresh_in`).
-    pub refresh_in: Option<Duration>,
-}
-
-/// Why there is no token. Holds no text of the endpoint's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestError {
-    /// The reason; the class follows from it alone.
-    pub reason: Reason,
-    /// The HTTP status, where there was an answer.
-    pub status: Option<u16>,
-    /// The error code of the answer, where it is in the closed list (RFC 6749 §5.2 and §4.1.2.1,
-    /// RFC 8628 §3.5, RFC 8707 §2).
-    pub code: Option<&'static str>,
-    /// How long the answer asks to wait (behaviour §4), before jitter; `None`: our own schedule.
-    pub wait: Option<Duration>,
-    /// What else may help, or what exactly was wrong.
-    pub hint: Option<&'static str>,
-}
-
-/// One attempt and what came of it.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// The wall clock just before the request was sent: the token's lifetime counts from here.
-    pub sent_at: Timestamp,
-    /// What came of it.
-    pub result: Result<Grant, RequestError>,
-    /// How long it took, on the monotonic clock.
-    pub took: Duration,
 }
 
 /// Reads one value of a client Secret. One trailing CR, LF or CRLF is dropped, since `echo` and
@@ -325,67 +242,6 @@ impl RequestValues {
     }
 }
 
-impl AnswerHeaders {
-    /// Collects the headers; `lines` gives the values of all lines of that name, in order.
-    pub fn read(lines: impl Fn(&'static str) -> Vec<String>) -> Self {
-        let first = |name| lines(name).into_iter().next();
-        let quota = lines("auth0-client-quota-limit");
-        Self {
-            content_type: first("content-type"),
-            retry_after: first("retry-after"),
-            auth0_client_quota_limit: (!quota.is_empty()).then(|| quota.join(",")),
-            ratelimit_reset: first("ratelimit-reset"),
-            x_ratelimit_retryafter: first("x-ratelimit-retryafter"),
-            x_rate_limit_reset: first("x-rate-limit-reset"),
-            x_ratelimit_reset: first("x-ratelimit-reset"),
-        }
-    }
-
-    /// The media type, without parameters and in lower case; empty where there is none.
-    fn media_type(&self) -> String {
-        let written = self.content_type.as_deref().unwrap_or_default();
-        written.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-    }
-}
-
-impl RequestError {
-    /// An error without an answer: the connection, the certificate or the address.
-    pub const fn without_answer(reason: Reason, hint: &'static str) -> Self {
-        Self { reason, status: None, code: None, wait: None, hint: Some(hint) }
-    }
-
-    /// Adds what the request itself tells: a 4xx to Basic credentials that encoding changed is
-    /// often a server that does not decode them (golang/oauth2#320, spring-security#9610).
-    #[must_use]
-    pub fn about(mut self, request: &TokenRequest) -> Self {
-        let refused = self.status.is_some_and(|status| (400..500).contains(&status));
-        let traits = request.traits;
-        let basic = traits.method == ClientAuthenticationMethod::ClientSecretBasic;
-        if refused && basic && traits.encoding_matters && self.hint.is_none() {
-            self.hint = Some(failure::ENCODING_HINT);
-        }
-        self
-    }
-
-    /// The condition message: host, HTTP status, code and what to do, in our own words.
-    pub fn message(&self, host: &str) -> String {
-        let mut text = match (self.status, self.code) {
-            (Some(status), Some(code)) => format!("{host} answered HTTP {status} with {code}"),
-            (Some(status), None) => format!("{host} answered HTTP {status}"),
-            (None, _) => format!("no token from {host}"),
-        };
-        let also = (self.status == Some(401)).then_some(failure::DISABLED_HINT);
-        let parts = [Some(failure::advice(self.reason)), also, self.hint];
-        for (separator, part) in [": ", ", ", "; "].into_iter().zip(parts) {
-            if let Some(part) = part {
-                text.push_str(separator);
-                text.push_str(part);
-            }
-        }
-        text
-    }
-}
-
 impl fmt::Debug for TokenRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The query is left out: people put keys there.
@@ -393,12 +249,5 @@ impl fmt::Debug for TokenRequest {
             .field("host", &self.url.host_str())
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for AnswerHeaders {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The values are the endpoint's own text, and may echo what it was sent.
-        f.debug_struct("AnswerHeaders").finish_non_exhaustive()
     }
 }

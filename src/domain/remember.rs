@@ -227,7 +227,7 @@ fn gives_the_expired_token(
     grant: &Grant,
     now: Timestamp,
 ) -> bool {
-    let lives_again = matches!(grant.lifetime, Lifetime::Known(_));
+    let lives_again = grant.expiry(attempt.asked.sent_at).is_some();
     let again = fingerprint::fingerprint(&o.request_digest(), &attempt.values, &grant.token);
     let held = o.record().filter(|record| record.fingerprint == again);
     !lives_again && held.is_some_and(|record| record.expires_at <= now)
@@ -298,7 +298,8 @@ fn after_grant(
     };
     let record = new_record(o, attempt, grant, fingerprint);
     let Some(held) = held else {
-        let dying = grant.lifetime == Lifetime::Spent && !o.memory.dying_token_seen;
+        let spent = grant.lifetime == Lifetime::Spent && grant.expires_at.is_none();
+        let dying = spent && !o.memory.dying_token_seen;
         return Remembered {
             reuse_retry_at: dying.then(|| schedule::after(now, policy.minimum_request_gap)),
             dying_token_seen: dying,
@@ -306,10 +307,8 @@ fn after_grant(
         };
     };
     // The token that is held, again: only its expiry can be news.
-    let expires_at = match grant.lifetime {
-        Lifetime::Known(_) => record.expires_at,
-        Lifetime::Spent | Lifetime::Unknown => held.expires_at,
-    };
+    let known = grant.expiry(record.issued_at).is_some();
+    let expires_at = if known { record.expires_at } else { held.expires_at };
     let reuse_retry_at = Some(schedule::reuse_retry_at(policy, now, expires_at));
     let same = difference(expires_at, held.expires_at) <= schedule::SAME_EXPIRY;
     let memory = Remembered { reuse_retry_at, ..memory };
@@ -346,15 +345,12 @@ fn new_record(o: &Observation, attempt: &Attempt, grant: &Grant, fingerprint: St
     }
 }
 
+/// As the answer says, by span or by instant; else as a JWT claims of itself; else as the spec says.
 fn expiry(o: &Observation, grant: &Grant, issued_at: Timestamp) -> Timestamp {
+    let longest = schedule::after(issued_at, schedule::LONGEST_LIFETIME);
+    let claimed = || grant.jwt_expiry.filter(|at| *at > issued_at).map(|at| at.min(longest));
     let default = || schedule::after(issued_at, o.credential.spec.default_lifetime());
-    let at = match grant.lifetime {
-        Lifetime::Known(lifetime) => schedule::after(issued_at, schedule::clamp_lifetime(lifetime)),
-        Lifetime::Spent | Lifetime::Unknown => {
-            let hinted = grant.jwt_expiry.filter(|at| *at > issued_at);
-            hinted.unwrap_or_else(default)
-        }
-    };
+    let at = grant.expiry(issued_at).or_else(claimed).unwrap_or_else(default);
     schedule::whole_second(at)
 }
 

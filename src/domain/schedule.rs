@@ -42,12 +42,15 @@ pub const NAMESAKE_GRACE: Duration = Duration::from_secs(30);
 /// A difference of expiry up to this is none, where the server returns the same token again.
 pub const SAME_EXPIRY: Duration = Duration::from_secs(2);
 
+/// No token is believed to live longer.
+pub const LONGEST_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
+
 const BURST: u32 = 3;
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const MINUTE: Duration = Duration::from_secs(60);
 const FRESH_SECRET: Duration = Duration::from_secs(600);
 const QUICK_RETRIES: u32 = 4;
-const LONGEST_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 const REUSE_FLOOR: Duration = Duration::from_secs(15);
 
 /// `at` plus `span`, held to the range of timestamps.
@@ -191,8 +194,9 @@ fn wait_after(policy: &SchedulePolicy, failed: &FailedAttempt<'_>, now: Timestam
         Class::Contract if n == 1 => policy.minimum_request_gap,
         Class::Contract => doubled(MINUTE, n - 1, HOUR),
         Class::Throttled => {
+            // Only a day's bucket of a quota asks for more than an hour; `oauth` holds the rest to it.
             let wait = failed.asked_wait.unwrap_or_else(|| doubled(MINUTE, n, HOUR));
-            wait.clamp(Duration::from_secs(1), HOUR).mul_f64(1.0 + 0.1 * spread)
+            wait.clamp(Duration::from_secs(1), DAY).mul_f64(1.0 + 0.1 * spread)
         }
         Class::Transient => transient_wait(policy, failed, now).mul_f64(0.5 + 0.5 * spread),
         Class::Trust => doubled(MINUTE, n, Duration::from_secs(15 * 60)),
@@ -382,9 +386,11 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_that_an_answer_asks_for_is_held_to_an_hour() {
+    fn the_wait_that_an_answer_asks_for_is_held_to_a_day() {
         let now = at(10_000);
-        for (asked, expected) in [(0, 1..=2), (30, 30..=33), (86_400, 3600..=3960)] {
+        for (asked, expected) in
+            [(0, 1..=2), (30, 30..=33), (86_400, 86_400..=95_040), (999_999, 86_400..=95_040)]
+        {
             let mut attempt = failed(Reason::RateLimited, 1);
             attempt.asked_wait = Some(Duration::from_secs(asked));
             let wait = span(now, next_attempt_at(&still(), &attempt, now)).as_secs();

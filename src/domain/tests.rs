@@ -41,6 +41,9 @@ struct Life {
     now: Timestamp,
     secret: &'static str,
     answer: Answer,
+    /// The instants that the answer gives, and the token claims of itself.
+    ends: (Option<Timestamp>, Option<Timestamp>),
+    probably_milliseconds: bool,
     same_token: bool,
     refuses_writes: bool,
     requests: Vec<(Timestamp, Trigger)>,
@@ -84,6 +87,8 @@ impl Life {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             secret: "s1",
             answer: Ok(Lifetime::Known(Duration::from_secs(3600))),
+            ends: (None, None),
+            probably_milliseconds: false,
             same_token: false,
             refuses_writes: false,
             requests: Vec::new(),
@@ -143,7 +148,9 @@ impl Life {
                 token: token(if self.same_token && held > 0 { held } else { held + 1 }),
                 token_type: "Bearer".into(),
                 lifetime,
-                jwt_expiry: None,
+                expires_at: self.ends.0,
+                jwt_expiry: self.ends.1,
+                probably_milliseconds: self.probably_milliseconds,
                 scopes: None,
                 refresh_in: None,
             }),
@@ -489,6 +496,62 @@ fn a_server_that_returns_the_same_token_is_asked_at_half_of_what_remains() {
     life.answer = Ok(Lifetime::Known(HOUR));
     life.run_for(Duration::from_secs(120));
     assert_eq!(life.o.token_state(life.now), TokenState::Valid);
+}
+
+/// In this order: the span or the instant, whichever is earlier; what the JWT claims; the default.
+#[test]
+fn a_token_expires_when_the_answer_says_or_the_token_or_the_spec() {
+    let (hour, known) = (3600, Lifetime::Known(HOUR));
+    let year = 365 * 24 * hour;
+    for (lifetime, instant, claim, expected, told) in [
+        (known, None, None, hour, false),
+        (known, None, Some(60), hour, false),
+        (known, Some(1800), None, 1800, false),
+        (known, Some(7200), Some(60), hour, false),
+        (known, Some(-60), None, hour, false), // A clock is wrong.
+        (Lifetime::Unknown, Some(1800), Some(60), 1800, false),
+        (Lifetime::Spent, Some(1800), None, 1800, false),
+        (Lifetime::Unknown, Some(3 * year), None, year, false),
+        (Lifetime::Unknown, None, Some(900), 900, true),
+        (Lifetime::Unknown, None, Some(3 * year), year, true),
+        (Lifetime::Unknown, None, Some(-60), 1200, true),
+        (Lifetime::Unknown, Some(-60), None, 1200, true),
+        (Lifetime::Unknown, None, None, 1200, true),
+    ] {
+        let mut life = Life::new(&json!({"rotation": {"defaultLifetime": "20m"}}));
+        let start = life.now;
+        let at = |seconds: i64| Timestamp::from_second(start.as_second() + seconds).unwrap();
+        life.answer = Ok(lifetime);
+        life.ends = (instant.map(at), claim.map(at));
+        life.run_for(Duration::ZERO);
+        let row = format!("{lifetime:?} {instant:?} {claim:?}");
+        assert_eq!(life.o.record().unwrap().expires_at, at(expected), "{row}");
+        assert_eq!(life.notices.contains(&"LifetimeUnknown"), told, "{row}");
+    }
+}
+
+#[test]
+fn a_lifetime_of_many_years_is_told_as_milliseconds_once() {
+    let mut life = Life::new(&json!({}));
+    life.answer = Ok(Lifetime::Known(HOUR));
+    life.probably_milliseconds = true;
+    life.run_for(2 * HOUR);
+    assert_eq!(life.notices, ["LifetimeUnknown", "TokenIssued"]);
+}
+
+#[test]
+fn a_token_that_is_returned_again_with_the_same_instant_is_not_written_again() {
+    let mut life = Life::new(&json!({}));
+    life.answer = Ok(Lifetime::Unknown);
+    life.ends = (Some(after(life.now, HOUR)), None);
+    life.run_for(Duration::from_secs(1));
+    life.same_token = true;
+    life.run_for(Duration::from_secs(3500));
+    assert_eq!(life.writes, 1);
+    assert!(life.requests.len() > 1);
+    life.ends = (Some(after(life.now, HOUR)), None);
+    life.run_for(Duration::from_secs(60));
+    assert_eq!(life.writes, 2, "the same token lives longer");
 }
 
 #[test]

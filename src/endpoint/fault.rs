@@ -48,8 +48,8 @@ pub(super) fn of(error: &reqwest::Error, presents: bool, proxied: bool) -> Reque
     })
 }
 
-fn unreachable(hint: &'static str) -> RequestError {
-    RequestError::without_answer(Reason::EndpointUnreachable, hint)
+fn unreachable(detail: &'static str) -> RequestError {
+    RequestError::without_answer(Reason::EndpointUnreachable, detail)
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "rustls adds variants as it likes")]

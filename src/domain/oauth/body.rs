@@ -1,17 +1,19 @@
 //! Reads the body of an answer into the members that matter: JSON whatever the content type says,
-//! else a form, else a proxy's page.
+//! else a form, else a proxy's page. JSON pointers (RFC 6901) say where token and lifetime lie.
 //!
 //! **Invariant:** a member that is not used (a refresh token, an ID token) is never kept, and an
 //! unreadable body leaves no text behind: serde's errors quote values, so they are dropped here.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use crate::domain::oauth::{Answer, MAX_BODY_BYTES};
+use crate::domain::{
+    oauth::{Answer, MAX_BODY_BYTES},
+    plan::ResponseShape,
+};
 
 /// What a body is.
 pub(super) enum Body {
@@ -25,26 +27,47 @@ pub(super) enum Body {
     Unreadable,
 }
 
+/// A value, as far as anything is read from it.
+#[derive(Clone)]
+pub(super) enum Leaf {
+    /// Nothing.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A number; nothing that is read needs more than a float holds.
+    Number(f64),
+    /// A string, and every value of a form.
+    Text(Zeroizing<String>),
+    /// The strings of an array; `None` stands for what is no string.
+    List(Vec<Option<Zeroizing<String>>>),
+    /// An object; nobody reads more of it than whether it is empty.
+    Nested {
+        /// Whether it is.
+        empty: bool,
+    },
+}
+
 /// The members of an answer that matter; `null` is absent (Twilio).
 #[derive(Default)]
 pub(super) struct Members {
-    /// `access_token`.
-    pub(super) access_token: Option<Value>,
-    /// Whether `access_token` stands there more than once.
+    /// At the pointer of the token.
+    pub(super) token: Option<Leaf>,
+    /// Whether the token, or what it lies in, stands there more than once.
     pub(super) repeated: bool,
-    /// `token_type`.
-    pub(super) token_type: Option<Value>,
-    /// `expires_in`.
-    pub(super) expires_in: Option<Value>,
-    /// `refresh_in`.
-    pub(super) refresh_in: Option<Value>,
-    /// `scope`, or `scopes` where there is no `scope`.
-    pub(super) scope: Option<Value>,
-    /// `scopes`.
-    scopes: Option<Value>,
+    /// At the pointer of the lifetime.
+    pub(super) expiry: Option<Leaf>,
+    /// `token_type`, beside the token or at the top.
+    pub(super) token_type: Option<Leaf>,
+    /// `expires_on` (Entra v1).
+    pub(super) expires_on: Option<Leaf>,
+    /// `expires_at` (GitHub).
+    pub(super) expires_at: Option<Leaf>,
+    /// `refresh_in` (Entra), beside the token or at the top.
+    pub(super) refresh_in: Option<Leaf>,
+    /// `scope`, or `scopes` where there is no `scope`; beside the token or at the top.
+    pub(super) scope: Option<Leaf>,
     /// `error`, where it says that there is one.
-    pub(super) error: Option<Value>,
-    tokens_seen: usize,
+    pub(super) error: Option<Leaf>,
 }
 
 /// Reads a body.
@@ -61,15 +84,16 @@ pub(super) fn read(answer: &Answer) -> Body {
     // A description in Latin-1 must not hide the code beside it. In a token the replacement
     // character is refused.
     let text = Zeroizing::new(String::from_utf8_lossy(bytes).into_owned());
-    let members = if text.starts_with('{') {
-        from_json(&text)
+    let mut search = Search::new(&answer.shape);
+    let found = if text.starts_with('{') {
+        search.json(&text)
     } else if matches!(media_type.as_str(), "" | "text/plain" | "application/x-www-form-urlencoded")
     {
-        from_form(&text)
+        search.form(&text)
     } else {
         None
     };
-    members.map_or(Body::Unreadable, |members| Body::Members(Box::new(members)))
+    found.map_or(Body::Unreadable, |()| Body::Members(Box::new(search.finish())))
 }
 
 /// A page of HTML; a token sent as `text/html` is none, since its body starts with a brace.
@@ -83,83 +107,251 @@ fn is_page(bytes: &[u8], media_type: &str) -> bool {
         || head.starts_with(b"<html")
 }
 
-fn from_json(text: &str) -> Option<Members> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let members = deserializer.deserialize_map(MembersVisitor).ok()?;
-    deserializer.end().ok()?;
-    Some(members.finish())
+/// What is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Member {
+    Token,
+    Expiry,
+    TokenType,
+    ExpiresOn,
+    ExpiresAt,
+    RefreshIn,
+    Scope,
+    Error,
 }
 
-fn from_form(text: &str) -> Option<Members> {
-    let mut members = Members::default();
-    let mut known = false;
-    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-        if let Some(place) = members.place(&name) {
-            known = true;
-            *place = (!value.is_empty()).then(|| Value::String(value.into_owned()));
-        }
-    }
-    known.then(|| members.finish())
+/// One place where something is looked for.
+struct Place {
+    member: Member,
+    path: Vec<String>,
+    found: Option<Leaf>,
 }
 
-impl Members {
-    /// Where a member goes; `None` for one that does not matter.
-    fn place(&mut self, name: &str) -> Option<&mut Option<Value>> {
-        match name {
-            "access_token" => {
-                self.tokens_seen += 1;
-                Some(&mut self.access_token)
+/// Every place of one answer, filled while the body is read once, front to back.
+struct Search {
+    places: Vec<Place>,
+    repeated: bool,
+}
+
+/// The reference tokens of a JSON pointer (RFC 6901 §4). One that does not start with a slash leads
+/// nowhere, as no member has an empty path.
+fn segments(pointer: &str) -> Vec<String> {
+    pointer
+        .split('/')
+        .skip(1)
+        .map(|segment| segment.replace("~1", "/").replace("~0", "~"))
+        .collect()
+}
+
+impl Search {
+    /// Members beside the token come first and win; the rest of RFC 6749 §5.1 and §5.2 is at the top.
+    fn new(shape: &ResponseShape) -> Self {
+        let token = segments(&shape.token_pointer);
+        let around = token.split_last().map_or_else(Vec::new, |(_, around)| around.to_vec());
+        let mut places = Vec::new();
+        let mut look = |member, path| places.push(Place { member, path, found: None });
+        look(Member::Token, token);
+        look(Member::Expiry, segments(&shape.expires_in_pointer));
+        let levels = if around.is_empty() { vec![around] } else { vec![around, Vec::new()] };
+        for level in levels {
+            for (member, name) in [
+                (Member::TokenType, "token_type"),
+                (Member::RefreshIn, "refresh_in"),
+                (Member::Scope, "scope"),
+                (Member::Scope, "scopes"),
+            ] {
+                look(member, level.iter().cloned().chain([name.to_owned()]).collect());
             }
-            "token_type" => Some(&mut self.token_type),
-            "expires_in" => Some(&mut self.expires_in),
-            "refresh_in" => Some(&mut self.refresh_in),
-            "scope" => Some(&mut self.scope),
-            "scopes" => Some(&mut self.scopes),
-            // A second, empty `error` must not hide the first.
-            "error" if self.error.as_ref().is_none_or(says_nothing) => Some(&mut self.error),
-            _ => None,
+        }
+        for (member, name) in [
+            (Member::ExpiresOn, "expires_on"),
+            (Member::ExpiresAt, "expires_at"),
+            (Member::Error, "error"),
+        ] {
+            look(member, vec![name.to_owned()]);
+        }
+        Self { places, repeated: false }
+    }
+
+    fn json(&mut self, text: &str) -> Option<()> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let all = (0..self.places.len()).filter(|place| !self.path(*place).is_empty()).collect();
+        Walk { search: self, places: all, depth: 0 }.deserialize(&mut deserializer).ok()?;
+        deserializer.end().ok()
+    }
+
+    /// A form has no depth: only a pointer of one segment can name a parameter.
+    fn form(&mut self, text: &str) -> Option<()> {
+        let mut known = None;
+        let mut tokens = 0;
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            for place in 0..self.places.len() {
+                if let [only] = self.path(place)
+                    && *only == name
+                {
+                    known = Some(());
+                    tokens += usize::from(self.is_token(place));
+                    let text = Leaf::Text(Zeroizing::new(value.clone().into_owned()));
+                    self.put(place, if value.is_empty() { Leaf::Null } else { text });
+                }
+            }
+        }
+        self.repeated |= tokens > 1;
+        known
+    }
+
+    fn path(&self, place: usize) -> &[String] {
+        self.places.get(place).map_or(&[], |place| &place.path)
+    }
+
+    fn is_token(&self, place: usize) -> bool {
+        self.places.get(place).is_some_and(|place| place.member == Member::Token)
+    }
+
+    /// The last one wins, as in most parsers; but a second, empty `error` must not hide the first.
+    fn put(&mut self, place: usize, leaf: Leaf) {
+        let Some(place) = self.places.get_mut(place) else { return };
+        let told = place.found.as_ref().is_some_and(|before| !says_nothing(before));
+        if place.member != Member::Error || !told {
+            place.found = Some(leaf);
         }
     }
 
-    fn finish(mut self) -> Self {
-        self.repeated = self.tokens_seen > 1;
-        self.scope = self.scope.take().or_else(|| self.scopes.take());
-        self.error = self.error.take().filter(|error| !says_nothing(error));
-        self
+    fn take(&mut self, member: Member) -> Option<Leaf> {
+        let mut places = self.places.iter_mut().filter(|place| place.member == member);
+        places.find_map(|place| place.found.take().filter(|leaf| !matches!(leaf, Leaf::Null)))
+    }
+
+    fn finish(mut self) -> Members {
+        Members {
+            token: self.take(Member::Token),
+            repeated: self.repeated,
+            expiry: self.take(Member::Expiry),
+            token_type: self.take(Member::TokenType),
+            expires_on: self.take(Member::ExpiresOn),
+            expires_at: self.take(Member::ExpiresAt),
+            refresh_in: self.take(Member::RefreshIn),
+            scope: self.take(Member::Scope),
+            error: self.take(Member::Error).filter(|error| !says_nothing(error)),
+        }
     }
 }
 
 /// `"error": ""`, `false` and `0` stand for success at servers that always send the member.
-fn says_nothing(error: &Value) -> bool {
+fn says_nothing(error: &Leaf) -> bool {
     match error {
-        Value::Null => true,
-        Value::Bool(error) => !error,
-        Value::Number(error) => error.as_f64() == Some(0.0),
-        Value::String(error) => error.is_empty(),
-        Value::Array(error) => error.is_empty(),
-        Value::Object(error) => error.is_empty(),
+        Leaf::Null => true,
+        Leaf::Bool(error) => !error,
+        Leaf::Number(error) => *error == 0.0,
+        Leaf::Text(error) => error.is_empty(),
+        Leaf::List(error) => error.is_empty(),
+        Leaf::Nested { empty } => *empty,
     }
 }
 
-struct MembersVisitor;
+/// One value of the body, and the places that lie below it. Gives back what the value itself is.
+struct Walk<'s> {
+    search: &'s mut Search,
+    places: Vec<usize>,
+    depth: usize,
+}
 
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a token response")
+impl Walk<'_> {
+    /// The places at or below the member with this name; an array's members are named by number.
+    fn named(&self, name: &str) -> Vec<usize> {
+        let named = |place: &&usize| {
+            self.search.path(**place).get(self.depth).is_some_and(|segment| segment == name)
+        };
+        self.places.iter().filter(named).copied().collect()
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-        let mut members = Members::default();
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            match members.place(&name) {
-                Some(place) => {
-                    *place = Some(map.next_value::<Value>()?).filter(|value| !value.is_null());
-                }
-                None => drop(map.next_value::<IgnoredAny>()?),
+    /// The member's own walk.
+    fn below(&mut self, named: &[usize]) -> Walk<'_> {
+        let depth = self.depth + 1;
+        let deeper = |place: &&usize| self.search.path(**place).len() > depth;
+        let places = named.iter().filter(deeper).copied().collect();
+        Walk { search: self.search, places, depth }
+    }
+
+    fn keep(&mut self, named: &[usize], leaf: &Leaf) {
+        for place in named {
+            if self.search.path(*place).len() == self.depth + 1 {
+                self.search.put(*place, leaf.clone());
             }
         }
-        Ok(members)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = Leaf;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Leaf, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = Leaf;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Leaf, E> {
+        Ok(Leaf::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Leaf, E> {
+        Ok(Leaf::Bool(value))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "times beyond 2^53 are clamped anyway")]
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Leaf, E> {
+        Ok(Leaf::Number(value as f64))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "times beyond 2^53 are clamped anyway")]
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Leaf, E> {
+        Ok(Leaf::Number(value as f64))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Leaf, E> {
+        Ok(Leaf::Number(value))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Leaf, E> {
+        Ok(Leaf::Text(Zeroizing::new(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Leaf, A::Error> {
+        let mut list = Vec::new();
+        loop {
+            let named = self.named(&list.len().to_string());
+            let Some(leaf) = items.next_element_seed(self.below(&named))? else {
+                return Ok(Leaf::List(list));
+            };
+            self.keep(&named, &leaf);
+            list.push(if let Leaf::Text(text) = leaf { Some(text) } else { None });
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Leaf, A::Error> {
+        let mut empty = true;
+        let mut token_seen = false;
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            empty = false;
+            let named = self.named(&name);
+            if named.is_empty() {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            if named.iter().any(|place| self.search.is_token(*place)) {
+                self.search.repeated |= token_seen;
+                token_seen = true;
+            }
+            let leaf = map.next_value_seed(self.below(&named))?;
+            self.keep(&named, &leaf);
+        }
+        Ok(Leaf::Nested { empty })
     }
 }

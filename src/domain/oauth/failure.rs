@@ -1,5 +1,5 @@
-//! Judges a refusal: which reason follows from the status and the error code (behaviour §2), and
-//! the words that a person reads about it.
+//! Judges a refusal: which reason follows from the status and the error code (behaviour §2). In: an
+//! answer. Out: an error; what a person reads about it is made in `advice` and `hint`.
 //!
 //! **Invariant:** `error_description` is never read, nor a vendor's code inside it: only the closed
 //! list of codes and the status decide.
@@ -7,12 +7,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::domain::{
     oauth::{
         Answer, RequestError,
-        body::{self, Body},
+        body::{self, Body, Leaf},
         waiting,
     },
     reason::Reason,
@@ -20,11 +19,6 @@ use crate::domain::{
 
 /// What a page for people in place of an answer means.
 pub(super) const PAGE: &str = "the answer is a web page, as proxies and login pages send it";
-/// A server that does not decode Basic credentials shows as any 4xx.
-pub(super) const ENCODING_HINT: &str = "the client ID or the client secret has a character that \
-    form encoding changes, so also try spec.clientAuthentication.method: ClientSecretPost";
-/// Keycloak, Doorkeeper and UAA answer 401 for these too.
-pub(super) const DISABLED_HINT: &str = "or the client is disabled or may not use this grant";
 
 /// The closed list of error codes and their reasons: RFC 6749 §5.2 and §4.1.2.1, RFC 8628 §3.5
 /// (`slow_down`), RFC 8707 §2 (`invalid_target`).
@@ -44,18 +38,24 @@ const CODES: [(&str, Reason); 11] = [
 
 /// Reads an answer whose status is not 2xx.
 pub(super) fn read(answer: &Answer, now: Timestamp) -> RequestError {
-    let code = match body::read(answer) {
-        Body::Members(members) => members.error.as_ref().and_then(known_code),
-        Body::Page | Body::TooLarge | Body::Unreadable => None,
+    let (code, is_page) = match body::read(answer) {
+        Body::Members(members) => (members.error.as_ref().and_then(known_code), false),
+        Body::Page => (None, true),
+        Body::TooLarge | Body::Unreadable => (None, false),
     };
     let throttled = answer.status == 503 && answer.headers.retry_after.is_some();
     let reason = if throttled { Some(Reason::RateLimited) } else { by_status(answer.status) };
-    match reason {
+    let mut error = match reason {
         // The code is told all the same: Keycloak answers a wrong secret with 401 and
         // `unauthorized_client`, and whoever reads the message will search for that.
         Some(reason) => error(answer, reason, code, wait(answer, reason, now)),
         None => coded(answer, code, now),
+    };
+    // Every gateway answers a 5xx with a page, which tells nothing more.
+    if is_page && (400..500).contains(&answer.status) {
+        error.detail = Some(PAGE);
     }
+    error
 }
 
 /// The error that a code stands for, where the status leaves that to it. An unknown code or none
@@ -70,14 +70,14 @@ pub(super) fn coded(answer: &Answer, code: Option<&'static str>, now: Timestamp)
     let reason = found.map_or(without, |(_, reason)| *reason);
     let mut error = error(answer, reason, code, wait(answer, reason, now));
     if reason == Reason::MalformedResponse {
-        error.hint = Some("the answer has an error member, and its code is not in the RFCs");
+        error.detail = Some("the answer has an error member, and its code is not in the RFCs");
     }
     error
 }
 
 /// An answer with a 2xx status that can't be used.
-pub(super) fn in_success(answer: &Answer, reason: Reason, hint: &'static str) -> RequestError {
-    RequestError { hint: Some(hint), ..error(answer, reason, None, None) }
+pub(super) fn in_success(answer: &Answer, reason: Reason, detail: &'static str) -> RequestError {
+    RequestError { detail: Some(detail), ..error(answer, reason, None, None) }
 }
 
 /// The reason that a status stands for by itself; `None` where the code decides: a 400, and a 4xx
@@ -98,9 +98,9 @@ pub(super) fn by_status(status: u16) -> Option<Reason> {
 }
 
 /// The word of the closed list that the `error` member holds.
-pub(super) fn known_code(error: &Value) -> Option<&'static str> {
-    let written = error.as_str()?;
-    CODES.iter().map(|(code, _)| *code).find(|code| *code == written)
+pub(super) fn known_code(error: &Leaf) -> Option<&'static str> {
+    let Leaf::Text(written) = error else { return None };
+    CODES.iter().map(|(code, _)| *code).find(|code| **code == **written)
 }
 
 fn error(
@@ -109,84 +109,11 @@ fn error(
     code: Option<&'static str>,
     wait: Option<Duration>,
 ) -> RequestError {
-    RequestError { reason, status: Some(answer.status), code, wait, hint: None }
+    let status = Some(answer.status);
+    RequestError { reason, status, code, wait, detail: None, method: None, hints: Vec::new() }
 }
 
 /// Only a throttled client is told to wait; every other class has its own schedule.
 fn wait(answer: &Answer, reason: Reason, now: Timestamp) -> Option<Duration> {
     if reason == Reason::RateLimited { waiting::asked(&answer.headers, now) } else { None }
-}
-
-/// What to do about it, in a few words that complete "… answered HTTP 401: ".
-#[expect(clippy::too_many_lines, reason = "one table")]
-pub(super) const fn advice(reason: Reason) -> &'static str {
-    match reason {
-        Reason::InvalidClient => "check the client ID and the client secret",
-        Reason::InvalidScope => "check spec.scopes against what the client may ask for",
-        Reason::InvalidTarget => "check spec.audience",
-        Reason::InvalidGrant => "the provider refuses the grant: check the client's registration",
-        Reason::UnauthorizedClient => {
-            "allow the client the client_credentials grant at the provider"
-        }
-        Reason::AccessDenied => "allow the client this request at the provider",
-        Reason::InvalidRequest => {
-            "the provider does not accept the request: check spec.scopes, spec.audience and \
-             spec.clientAuthentication against its documentation"
-        }
-        Reason::UnsupportedGrantType => {
-            "the provider has no client_credentials grant here: check spec.tokenURL"
-        }
-        Reason::EndpointNotFound => "there is no token endpoint: check the path of spec.tokenURL",
-        Reason::EndpointRedirects => {
-            "redirects are not followed, as they would carry the client secret elsewhere: set \
-             spec.tokenURL to the final URL"
-        }
-        Reason::EndpointAddressRefused => {
-            "its address is refused by default: use another host, or let the operator's \
-             administrator allow it with --allow-endpoint-addresses"
-        }
-        Reason::EndpointUnreachable => {
-            "check that the host answers from the operator's network; it is asked again"
-        }
-        Reason::TLSFailed => {
-            "the connection is not trusted: check the endpoint's certificate, or let the operator's \
-             administrator add its CA with --trust-bundle"
-        }
-        Reason::DiscoveryFailed => "the metadata of spec.issuer can't be had; it is asked again",
-        Reason::DiscoveryInvalid => {
-            "check spec.issuer, or set spec.tokenURL to the token endpoint instead"
-        }
-        Reason::RateLimited => "the provider asks for patience; it is asked again",
-        Reason::ServerError => "the provider has a problem; it is asked again",
-        Reason::MalformedResponse => {
-            "the answer is no token response (RFC 6749 section 5.1): check spec.tokenURL"
-        }
-        Reason::UnsupportedTokenType => {
-            "the token is of a type that is not supported: configure the client for Bearer tokens"
-        }
-        Reason::EndpointNotAllowed => "the token endpoint may not be used: check spec.tokenURL",
-        // Not told by an answer; listed so that a new reason must be thought about.
-        Reason::TokenValid
-        | Reason::ResolvedRefs
-        | Reason::RequestSucceeded
-        | Reason::SecretSynced
-        | Reason::Issuing
-        | Reason::Retrying
-        | Reason::Suspended
-        | Reason::CredentialsNotFound
-        | Reason::CredentialsKeyMissing
-        | Reason::CredentialsInvalid
-        | Reason::ClientKeyInvalid
-        | Reason::CABundleNotFound
-        | Reason::CertificateNotFound
-        | Reason::ServiceAccountTokenRefused
-        | Reason::ProviderUnknown
-        | Reason::Forbidden
-        | Reason::SecretNotOwned
-        | Reason::TargetConflict
-        | Reason::SecretWriteFailed
-        | Reason::Contended
-        | Reason::TokenExpired
-        | Reason::TokenOutdated => "it was not asked",
-    }
 }

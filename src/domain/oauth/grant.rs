@@ -1,32 +1,23 @@
-//! Judges a 2xx: the token, its type, lifetime and scopes (RFC 6749 §5.1), lenient where real
-//! servers are, strict where a wrong value would reach a pod.
+//! Judges a 2xx: the token, its type and scopes (RFC 6749 §5.1), lenient where real servers are,
+//! strict where a wrong value would reach a pod. In: an answer. Out: a grant, or why there is none.
 //!
 //! **Invariant:** a token that can't stand in a header is never published.
 
-use std::time::Duration;
-
-use base64::{
-    Engine,
-    alphabet::URL_SAFE,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::domain::{
     oauth::{
-        Answer, Grant, Lifetime, MAX_TOKEN_BYTES, RequestError,
-        body::{self, Body, Members},
-        failure,
+        Answer, Grant, MAX_TOKEN_BYTES, RequestError,
+        body::{self, Body, Leaf, Members},
+        failure, lifetime,
     },
+    plan::ResponseShape,
     reason::Reason,
     redacted::Redacted,
 };
 
-const YEAR_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
 /// As many scopes as `status.token.scopes` takes.
 const MAX_SCOPES: usize = 256;
 /// As long a scope as `status.token.scopes` takes.
@@ -34,15 +25,34 @@ const MAX_SCOPE_BYTES: usize = 512;
 /// Scopes that hold a secret value of this length are an echo, those with a shorter one may be chance.
 const ECHO_BYTES: usize = 8;
 
-/// Base64url as JWTs have it (RFC 7515 §2), and as some issuers pad it.
-const BASE64URL: GeneralPurpose = GeneralPurpose::new(
-    &URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+/// What is wrong with a token, in words for one at its usual place and for one at a pointer.
+struct Fault(&'static str, &'static str);
+
+const REPEATED: Fault = Fault(
+    "access_token stands in the answer more than once",
+    "what spec.response.tokenPointer points at stands in the answer more than once",
+);
+pub(super) const MISSING: &str = "the answer has no access_token";
+const ABSENT: Fault =
+    Fault(MISSING, "the answer has nothing where spec.response.tokenPointer points");
+const NO_STRING: Fault = Fault(
+    "access_token is not a string",
+    "what spec.response.tokenPointer points at is not a string",
+);
+const EMPTY: Fault =
+    Fault("access_token is empty", "what spec.response.tokenPointer points at is empty");
+const LONG: Fault = Fault(
+    "access_token is longer than 16 KiB",
+    "what spec.response.tokenPointer points at is longer than 16 KiB",
+);
+const UNPRINTABLE: Fault = Fault(
+    "access_token has characters that can't stand in a header",
+    "what spec.response.tokenPointer points at has characters that can't stand in a header",
 );
 
 /// Reads an answer with a 2xx status.
 pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Grant, RequestError> {
-    let contract = |hint| failure::in_success(answer, Reason::MalformedResponse, hint);
+    let contract = |detail| failure::in_success(answer, Reason::MalformedResponse, detail);
     let mut members = match body::read(answer) {
         Body::Members(members) => members,
         Body::Page => {
@@ -55,108 +65,100 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Grant, RequestErro
     if let Some(error) = &members.error {
         return Err(failure::coded(answer, failure::known_code(error), now));
     }
+    let usual = answer.shape.token_pointer == ResponseShape::default().token_pointer;
+    let fault = |Fault(at_usual, at_pointer)| contract(if usual { at_usual } else { at_pointer });
     if members.repeated {
-        return Err(contract("access_token stands in the answer more than once"));
+        return Err(fault(REPEATED));
     }
-    let token = match members.access_token.take() {
-        Some(Value::String(token)) => Redacted::new(token),
-        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-            return Err(contract("access_token is not a string"));
+    let token = match members.token.take() {
+        Some(Leaf::Text(mut token)) => Redacted::new(std::mem::take(&mut *token)),
+        Some(Leaf::Bool(_) | Leaf::Number(_) | Leaf::List(_) | Leaf::Nested { .. }) => {
+            return Err(fault(NO_STRING));
         }
-        Some(Value::Null) | None => return Err(contract("the answer has no access_token")),
+        Some(Leaf::Null) | None => return Err(fault(ABSENT)),
     };
-    token_fault(token.expose()).map_or(Ok(()), |fault| Err(contract(fault)))?;
-    if !is_bearer(members.token_type.as_ref()) {
-        let hint = "only Bearer tokens can be used by whoever reads the Secret";
-        return Err(failure::in_success(answer, Reason::UnsupportedTokenType, hint));
+    token_fault(token.expose()).map_or(Ok(()), |found| Err(fault(found)))?;
+    if let Some(detail) = type_fault(members.token_type.as_ref()) {
+        return Err(failure::in_success(answer, Reason::UnsupportedTokenType, detail));
     }
-    Ok(granted(token, &members, &answer.sent))
+    Ok(granted(answer, token, &members, now))
 }
 
-fn granted(token: Redacted<String>, members: &Members, sent: &[Redacted<String>]) -> Grant {
-    let refresh_in = match lifetime(members.refresh_in.as_ref()) {
-        Lifetime::Known(span) => Some(span),
-        Lifetime::Spent | Lifetime::Unknown => None,
-    };
+fn granted(answer: &Answer, token: Redacted<String>, members: &Members, now: Timestamp) -> Grant {
+    let end = lifetime::end(members, answer.shape.expires_in_unit, now);
     Grant {
         token_type: String::from("Bearer"),
-        lifetime: lifetime(members.expires_in.as_ref()),
-        jwt_expiry: jwt_expiry(token.expose()),
-        scopes: scopes(members.scope.as_ref(), sent.iter().chain([&token])),
-        refresh_in,
+        lifetime: end.lifetime,
+        expires_at: end.expires_at,
+        jwt_expiry: lifetime::jwt_expiry(token.expose()),
+        probably_milliseconds: end.probably_milliseconds,
+        scopes: scopes(members.scope.as_ref(), answer.sent.iter().chain([&token])),
+        refresh_in: lifetime::refresh_in(members),
         token,
     }
 }
 
 /// RFC 6750 §2.1 wants `b64token`; servers send more, and only what could split a header is refused.
-fn token_fault(token: &str) -> Option<&'static str> {
+fn token_fault(token: &str) -> Option<Fault> {
     if token.is_empty() {
-        Some("access_token is empty")
+        Some(EMPTY)
     } else if token.len() > MAX_TOKEN_BYTES {
-        Some("access_token is longer than 16 KiB")
+        Some(LONG)
     } else if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Some("access_token has characters that can't stand in a header")
+        Some(UNPRINTABLE)
     } else {
         None
     }
 }
 
-/// The value is case insensitive (RFC 6749 §5.1), required, and yet often missing.
-fn is_bearer(token_type: Option<&Value>) -> bool {
-    let Some(token_type) = token_type else {
-        return true;
+/// The value is case insensitive (RFC 6749 §5.1), required, and yet often missing; Apigee writes
+/// `BearerToken`, and eBay what no header can hold. No other type may be used by whoever does not
+/// know it (§7.1).
+fn type_fault(token_type: Option<&Leaf>) -> Option<&'static str> {
+    let written = match token_type {
+        None => return None,
+        Some(Leaf::Text(written)) => written.trim(),
+        Some(
+            Leaf::Null | Leaf::Bool(_) | Leaf::Number(_) | Leaf::List(_) | Leaf::Nested { .. },
+        ) => return Some("its token_type is not a string"),
     };
-    let Some(token_type) = token_type.as_str() else {
-        return false;
-    };
-    let token_type = token_type.trim();
-    ["", "bearer", "bearertoken"].iter().any(|word| token_type.eq_ignore_ascii_case(word))
-}
-
-/// Seconds as an integer, a float or a decimal string; a fraction is dropped.
-fn lifetime(value: Option<&Value>) -> Lifetime {
-    let seconds = match value {
-        Some(Value::Number(number)) => number.as_f64(),
-        Some(Value::String(text)) => decimal(text.trim()),
-        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
-    };
-    match seconds {
-        Some(seconds) if seconds > 0.0 => {
-            let whole = seconds.floor().clamp(1.0, YEAR_SECONDS);
-            Lifetime::Known(Duration::from_secs_f64(whole))
-        }
-        Some(_) => Lifetime::Spent,
-        None => Lifetime::Unknown,
+    let is = |word: &str| written.eq_ignore_ascii_case(word);
+    if ["", "bearer", "bearertoken", "application access token"].into_iter().any(is) {
+        return None;
     }
-}
-
-/// `3600`, `3599.5` or `-1`; `3600abc`, `1e3`, `inf` and a lone sign are not a number of seconds.
-pub(super) fn decimal(text: &str) -> Option<f64> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let plain = digits.starts_with(|first: char| first.is_ascii_digit())
-        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    plain.then(|| text.parse().ok()).flatten()
+    Some(if is("dpop") {
+        "it is bound to a key by DPoP (RFC 9449), and whoever reads the Secret has no such key: \
+         switch DPoP off for this client"
+    } else if is("mac") {
+        "it is a MAC token, and whoever reads the Secret can't sign requests with it"
+    } else if is("n_a") {
+        "it is no access token (token_type N_A of RFC 8693): check what spec.request.parameters ask for"
+    } else {
+        "only Bearer tokens can be used by whoever reads the Secret"
+    })
 }
 
 /// Separated by spaces (RFC 6749 §3.3), by commas (GitHub), or an array. What is outside the
 /// grammar of a scope is dropped, and scopes that repeat a secret value are as good as none, since
 /// the scopes are shown in status.
 fn scopes<'a>(
-    value: Option<&Value>,
+    value: Option<&Leaf>,
     secrets: impl Iterator<Item = &'a Redacted<String>>,
 ) -> Option<Vec<String>> {
-    let words: Vec<&str> = match value {
-        Some(Value::String(text)) if text.trim().contains(char::is_whitespace) => {
+    let words: Vec<&str> = match value? {
+        Leaf::Text(text) if text.trim().contains(char::is_whitespace) => {
             text.split_whitespace().map(|word| word.trim_end_matches(',')).collect()
         }
-        Some(Value::String(text)) => text.trim().split(',').collect(),
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => {
-            return None;
-        }
+        Leaf::Text(text) => text.trim().split(',').collect(),
+        Leaf::List(items) => items.iter().flatten().map(|item| item.as_str()).collect(),
+        Leaf::Null | Leaf::Bool(_) | Leaf::Number(_) | Leaf::Nested { .. } => return None,
     };
-    let whole = value.and_then(Value::as_str).map_or_else(|| words.join(" "), str::to_owned);
-    let whole = Zeroizing::new(whole);
+    let whole = Zeroizing::new(match value? {
+        Leaf::Text(text) => text.to_string(),
+        Leaf::Null | Leaf::Bool(_) | Leaf::Number(_) | Leaf::List(_) | Leaf::Nested { .. } => {
+            words.join(" ")
+        }
+    });
     let decoded = Zeroizing::new(percent_decode_str(&whole).decode_utf8_lossy().into_owned());
     let echoes = |secret: &str| whole.contains(secret) || decoded.contains(secret);
     if secrets.map(Redacted::expose).any(|secret| secret.len() >= ECHO_BYTES && echoes(secret)) {
@@ -175,22 +177,4 @@ fn scopes<'a>(
 fn is_scope(word: &str) -> bool {
     (1..=MAX_SCOPE_BYTES).contains(&word.len())
         && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
-}
-
-/// The `exp` claim of a signed JWT (RFC 7519 §4.1.4); an encrypted one has five parts and tells nothing.
-fn jwt_expiry(token: &str) -> Option<Timestamp> {
-    #[derive(Deserialize)]
-    struct Claims {
-        exp: f64,
-    }
-    let mut parts = token.split('.');
-    let (_header, claims, _signature) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() {
-        return None;
-    }
-    let claims = Zeroizing::new(BASE64URL.decode(claims).ok()?);
-    let claims: Claims = serde_json::from_slice(&claims).ok()?;
-    // `Duration` refuses what is negative or beyond its range, `Timestamp` what is beyond year 9999.
-    let since_epoch = Duration::try_from_secs_f64(claims.exp.floor()).ok()?;
-    Timestamp::from_second(i64::try_from(since_epoch.as_secs()).ok()?).ok()
 }

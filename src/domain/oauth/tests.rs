@@ -1,7 +1,9 @@
 //! Requests byte for byte, and what answers mean.
 #![allow(clippy::too_many_lines, reason = "tables of cases")]
 
+mod answers;
 mod grants;
+mod hints;
 mod refusals;
 mod requests;
 
@@ -9,9 +11,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    crd::{ClientAuthentication, CredentialsSecretRef, OAuthClientCredentialSpec, RequestOptions},
+    crd::{
+        ClientAuthentication, CredentialsSecretRef, ExpiresInUnit, OAuthClientCredentialSpec,
+        RequestOptions,
+    },
     plan,
-    reason::Class,
+    reason::{Class, Reason},
 };
 
 const NOW: &str = "2026-03-01T12:00:00Z";
@@ -109,8 +114,35 @@ fn text() -> impl Strategy<Value = String> {
         "-?[0-9.e]{1,30}",
         "\\PC{0,8}",
         Just("eyJhbGciOiJub25lIn0.eyJleHAiOjF9.x".to_owned()),
+        Just("\"data\":{\"token\":".to_owned()),
+        Just("\"data\":[\"c4n4ry\",".to_owned()),
+        Just("]".to_owned()),
+        Just("\"expires_at\":".to_owned()),
+        Just("\"2026-03-01T13:00:00Z\"".to_owned()),
     ];
     proptest::collection::vec(fragment, 0..12).prop_map(|parts| parts.concat())
+}
+
+/// Where token and lifetime lie: at the usual places, deeper, or anywhere at all.
+fn shape() -> impl Strategy<Value = ResponseShape> {
+    let pointer = || {
+        prop_oneof![
+            Just("/access_token".to_owned()),
+            Just("/expires_in".to_owned()),
+            Just("/data/token".to_owned()),
+            Just("/data/0".to_owned()),
+            "(/[a-z~01]{0,4}){0,4}",
+            "\\PC{0,8}",
+        ]
+    };
+    let unit = prop_oneof![
+        Just(ExpiresInUnit::Seconds),
+        Just(ExpiresInUnit::Milliseconds),
+        Just(ExpiresInUnit::Timestamp),
+    ];
+    (pointer(), pointer(), unit).prop_map(|(token_pointer, expires_in_pointer, expires_in_unit)| {
+        ResponseShape { token_pointer, expires_in_pointer, expires_in_unit }
+    })
 }
 
 proptest! {
@@ -124,19 +156,23 @@ proptest! {
         ],
         header in text(),
         content_type in prop_oneof![Just(JSON.to_owned()), Just(FORM.to_owned()), Just(HTML.to_owned()), text()],
+        shape in shape(),
         seconds in -62_000_000_000_i64..253_000_000_000,
     ) {
         let headers: Vec<(&str, &str)> = [
             "retry-after", "auth0-client-quota-limit", "ratelimit-reset", "x-ratelimit-retryafter",
             "x-rate-limit-reset", "x-ratelimit-reset",
         ].into_iter().map(|name| (name, header.as_str())).chain([("content-type", content_type.as_str())]).collect();
-        let answer = answer(status, &headers, &body);
+        let answer = Answer { shape, ..answer(status, &headers, &body) };
         let now = Timestamp::from_second(seconds).unwrap();
         match read_answer(&answer, now) {
             Ok(grant) => {
                 prop_assert!((200..300).contains(&status));
                 let token = grant.token.expose();
                 prop_assert!(!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
+                prop_assert!(token.len() <= MAX_TOKEN_BYTES);
+                let year = now.saturating_add(jiff::SignedDuration::from_hours(24 * 365)).unwrap();
+                prop_assert!(grant.expiry(now).is_none_or(|at| at > now && at <= year));
                 let shown = format!("{:?}", Grant { scopes: None, ..grant });
                 prop_assert!(!shown.contains("c4n4ry"));
             }

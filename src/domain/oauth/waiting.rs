@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-use crate::domain::oauth::{AnswerHeaders, grant::decimal};
+use crate::domain::oauth::{AnswerHeaders, lifetime::decimal};
 
 const FLOOR: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);

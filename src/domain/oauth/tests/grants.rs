@@ -54,7 +54,7 @@ fn a_success_that_can_not_be_used_is_refused() {
     fn check(content_type: &str, body: &str, reason: Reason) {
         let error = refused(200, &[("content-type", content_type)], body);
         assert_eq!((error.reason, error.status), (reason, Some(200)), "{body}");
-        assert!(error.hint.is_some() || error.code.is_some(), "{body}");
+        assert!(error.detail.is_some() || error.code.is_some(), "{body}");
     }
     let long = format!(r#"{{"access_token":"{}"}}"#, "a".repeat(MAX_TOKEN_BYTES + 1));
     let large = format!(r#"{{"access_token":"t"}}{}"#, " ".repeat(MAX_BODY_BYTES));
@@ -192,6 +192,10 @@ fn the_lifetime_is_read_in_every_spelling() {
         check(expires_in, Lifetime::Unknown);
     }
     assert_eq!(granted(JSON, r#"{"access_token":"t"}"#).lifetime, Lifetime::Unknown);
+    for (expires_in, told) in [("315360000", false), ("315360001", true), ("\"1e12\"", false)] {
+        let grant = granted(JSON, &format!(r#"{{"access_token":"t","expires_in":{expires_in}}}"#));
+        assert_eq!(grant.probably_milliseconds, told, "{expires_in}");
+    }
     let form = granted(FORM, "access_token=t&expires_in=60");
     assert_eq!(form.lifetime, Lifetime::Known(Duration::from_secs(60)));
 }

@@ -188,39 +188,3 @@ fn the_first_readable_header_says_how_long_to_wait() {
     assert_eq!((error.reason, error.wait), (Reason::RateLimited, None));
     assert_eq!(refused(503, &[("ratelimit-reset", "7")], "").reason, Reason::ServerError);
 }
-
-#[test]
-fn the_message_names_host_status_code_and_cure() {
-    fn check(error: &RequestError, words: &[&str], absent: &[&str]) {
-        let message = error.message("idp.example.com:8443");
-        for word in words.iter().chain(&["idp.example.com:8443"]) {
-            assert!(message.contains(word), "{message} lacks {word}");
-        }
-        for word in absent {
-            assert!(!message.contains(word), "{message} has {word}");
-        }
-    }
-    let plain = request(&spec(None), "app", "s3cr3t");
-    let special = request(&spec(None), "app", "s+cr/t");
-    let post = request(&spec(Some(ClientAuthenticationMethod::ClientSecretPost)), "app", "s+cr/t");
-    let disabled = "or the client is disabled or may not use this grant";
-    let encoding = "ClientSecretPost";
-    let unauthorized =
-        refused(401, &[], r#"{"error":"invalid_client","error_description":"s+cr/t"}"#);
-    let words = ["HTTP 401 with invalid_client: check the client ID", disabled];
-    check(&unauthorized.clone().about(&plain), &words, &[encoding, "s+cr/t"]);
-    check(&unauthorized.clone().about(&special), &[words[0], disabled, encoding], &["s+cr/t"]);
-    check(&unauthorized.about(&post), &words, &[encoding]);
-    check(&refused(400, &[], "").about(&special), &["HTTP 400: ", encoding], &[disabled]);
-    check(&refused(403, &[], "").about(&special), &["HTTP 403: ", encoding], &[disabled]);
-    check(&refused(500, &[], "").about(&special), &["HTTP 500: "], &[encoding, disabled]);
-    check(&refused(200, &[], "{}").about(&special), &["HTTP 200", "no access_token"], &[encoding]);
-    check(&refused(307, &[], ""), &["HTTP 307", "redirects are not followed"], &[]);
-    let unreachable =
-        RequestError::without_answer(Reason::EndpointUnreachable, "no answer in time");
-    check(&unreachable.about(&special), &["no answer in time"], &["HTTP", encoding]);
-    for reason in Reason::ALL {
-        let error = RequestError { reason, status: Some(418), code: None, wait: None, hint: None };
-        assert!(error.message("h").len() > "h answered HTTP 418: ".len(), "{reason:?}");
-    }
-}

@@ -183,8 +183,11 @@ fn everything_secret_that_was_sent_is_remembered_as_it_is_and_as_it_is_written()
 fn the_traits_tell_what_a_refusal_may_be_about() {
     let traits =
         |over: &Value, given: &[(&str, &str)]| ask(&plan_with(over), &read(given)).unwrap().traits;
-    let none = RequestTraits::default();
+    let none = RequestTraits { without_audience: true, ..RequestTraits::default() };
     assert_eq!(traits(&json!({}), &[]), none);
+    for target in [json!({"audience": "a"}), json!({"resourceIndicators": ["urn:a"]})] {
+        assert_eq!(traits(&target, &[]), RequestTraits::default());
+    }
     assert_eq!(traits(&json!({"scopes": ["a"]}), &[]), RequestTraits { scopes: true, ..none });
     let raw = json!({"clientAuthentication": {"clientSecretBasic": {"encoding": "Raw"}}});
     let expected = RequestTraits { encoding: BasicEncoding::Raw, encoding_matters: true, ..none };
