@@ -161,6 +161,13 @@ impl Connection {
         endpoint.map_err(|error| Asked { sent_at, result: Err(error), took: started.elapsed() })
     }
 
+    /// Lets go of the metadata that name this token endpoint.
+    pub fn forget(&self, token_endpoint: &str) {
+        if let Ok(url) = Url::parse(token_endpoint) {
+            self.metadata.forget(&url);
+        }
+    }
+
     /// Asks once. Takes as long as `request.timeout` at most, the body included.
     pub async fn ask(&self, request: &TokenRequest) -> Asked {
         let sent_at = Timestamp::now();

@@ -23,7 +23,7 @@ use crate::domain::consent::TokenEndpoint;
 use crate::domain::crd::OAuthClientCredential;
 use crate::domain::decide::{self, Decision, Trigger, decide};
 use crate::domain::oauth::{self, Asked, Entropy};
-use crate::domain::observation::Observation;
+use crate::domain::observation::{Observation, Refusal};
 use crate::domain::plan::{Fault, Location};
 use crate::domain::reason::Reason;
 use crate::domain::refusal;
@@ -36,6 +36,9 @@ use crate::telemetry::{self, DecisionLine, Metrics, ReconcileResult};
 
 /// Where a token endpoint stands that the spec does not name itself.
 const METADATA: &str = "the metadata of spec.issuer";
+
+/// What is left for the request at least, where its endpoint took long to look up.
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What all reconciles share.
 #[derive(Debug)]
@@ -169,12 +172,18 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
     }
     let prepared = match prepare::prepare(&ctx.cluster, &o).await {
         Ok(prepared) => prepared,
-        Err(prevented) => return stopped(o, Decision::Request(trigger), prevented),
+        Err(prevented) => {
+            // What the reads told belongs to what is concluded.
+            let o = observe(&ctx.cluster, &o.credential);
+            return stopped(o, Decision::Request(trigger), prevented);
+        }
     };
     let (asked, endpoint) = match ask(ctx, &prepared, trigger, since).await {
         Ok(answered) => answered,
         Err(fault) => {
-            let refusal = prepared.observation.refused(fault);
+            let may_pass = matches!(prepared.plan.location, Location::Issuer(_));
+            let refusal = Refusal { may_pass, ..prepared.observation.refused(fault) };
+            let o = observe(&ctx.cluster, &o.credential);
             return Ok(Some(at(o, Decision::Request(trigger), Step::Refused(refusal))));
         }
     };
@@ -220,24 +229,33 @@ async fn locate_and_ask(
     prepared: &Prepared,
 ) -> Result<(Asked, Option<TokenEndpoint>), Fault> {
     let Prepared { plan, values, named, observation } = prepared;
+    let started = Instant::now();
     let connection = ctx.endpoint.connection(&values.transport())?;
     let endpoint = match &plan.location {
         Location::TokenUrl(_) => named.clone(),
         Location::Issuer(issuer) => match connection.discover(issuer, plan).await {
+            // Kept, the metadata that named it would be believed for a day.
             Ok(found) => {
-                let endpoint = refusal::permitted_endpoint(observation, &found, METADATA)?;
-                if let Some(fault) = refusal::not_consented(observation, &endpoint.host) {
-                    return Err(fault);
-                }
-                endpoint
+                allowed_endpoint(observation, &found).inspect_err(|_| connection.forget(&found))?
             }
             Err(asked) => return Ok((asked, None)),
         },
     };
     let entropy = random()?;
-    let request = oauth::token_request(plan, endpoint.url.clone(), values, now(), entropy)?;
+    let mut request = oauth::token_request(plan, endpoint.url.clone(), values, now(), entropy)?;
+    // Looking the endpoint up is part of the attempt.
+    request.timeout = request.timeout.saturating_sub(started.elapsed()).max(SHORTEST_TIMEOUT);
     let asked = connection.ask(&request).await;
     Ok((asked, Some(endpoint)))
+}
+
+/// The token endpoint that metadata name, where everything may be sent there too.
+fn allowed_endpoint(o: &Observation, found: &str) -> Result<TokenEndpoint, Fault> {
+    let endpoint = refusal::permitted_endpoint(o, found, METADATA)?;
+    match refusal::not_consented(o, &endpoint.host) {
+        Some(fault) => Err(fault),
+        None => Ok(endpoint),
+    }
 }
 
 /// For the `jti` of an assertion.

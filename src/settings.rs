@@ -42,7 +42,7 @@ pub struct RunArguments {
     #[arg(long, env = "OAUTHCC_TRUST_BUNDLE", value_name = "FILE")]
     trust_bundle: Option<PathBuf>,
 
-    /// Proxy for every token endpoint, http://host:port or https://; those of the environment are ignored [default: none]
+    /// Proxy for every token endpoint, http://host:port; those of the environment are ignored [default: none]
     // The help would print the password out of the environment.
     #[arg(long, env = "OAUTHCC_PROXY", value_name = "URL", hide_env_values = true, value_parser = redacted)]
     proxy: Option<Redacted<String>>,
@@ -239,8 +239,8 @@ fn proxy(
     };
     let proxy = Proxy::parse(url.expose()).ok_or_else(|| {
         let text = format!(
-            "invalid value '{}' for '--proxy <URL>': it is not the URL of a proxy; accepted: http:// or \
-             https://, a host and a port, for example http://proxy.example.com:3128, with \
+            "invalid value '{}' for '--proxy <URL>': it is not the URL of a proxy; accepted: \
+             http://, a host and a port, for example http://proxy.example.com:3128, with \
              user:password@ before the host where the proxy asks for it\n",
             proxy::shown(url.expose())
         );

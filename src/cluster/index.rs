@@ -38,12 +38,22 @@ struct State {
     /// What each credential names.
     credentials: HashMap<Name, Entry>,
     /// Which credentials name an object.
-    named_by: HashMap<Key, BTreeSet<String>>,
+    named_by: HashMap<Key, Named>,
     /// What is known of the objects that are named.
     objects: HashMap<Key, Told>,
-    /// Counts every change of `objects`: a live read that found nothing is only believed if nothing
-    /// was told while it was under way.
+    /// Counts every change of `objects` and of what is named: a live read that found nothing is only
+    /// believed if nothing was told while it was under way.
     changes: u64,
+    /// The kinds whose watch is up to date.
+    current: BTreeSet<ObjectKind>,
+}
+
+/// Who names an object.
+#[derive(Debug, Default)]
+struct Named {
+    by: BTreeSet<String>,
+    /// Since which change: a list that began before says nothing of it, as it may have passed by.
+    since: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -138,11 +148,28 @@ impl Index {
         self.lock().named_by.keys().any(|(_, object)| object.kind == kind)
     }
 
+    /// Takes in whether the watch of a kind is up to date.
+    pub fn set_current(&self, kind: ObjectKind, current: bool) {
+        let mut state = self.lock();
+        if current {
+            state.current.insert(kind);
+        } else {
+            state.current.remove(&kind);
+        }
+    }
+
+    /// Whether what is known of a kind can be relied on without a read.
+    pub fn is_current(&self, kind: ObjectKind) -> bool {
+        self.lock().current.contains(&kind)
+    }
+
     /// Takes in the metadata of an object; returns the credentials to wake.
     pub fn told(&self, kind: ObjectKind, metadata: &ObjectMeta) -> Vec<Name> {
         let key = key_of(kind, metadata);
         let mut state = self.lock();
-        let Some(credentials) = state.named_by.get(&key).cloned() else { return Vec::new() };
+        let Some(credentials) = state.named_by.get(&key).map(|named| named.by.clone()) else {
+            return Vec::new();
+        };
         let target = (kind == ObjectKind::Secret).then(|| TargetMetadata::read(metadata));
         let object = (reference_metadata(metadata), target);
         state.tell(&key, resource_version(metadata), Some(object));
@@ -154,7 +181,7 @@ impl Index {
         let key = key_of(kind, metadata);
         let mut state = self.lock();
         state.tell(&key, resource_version(metadata), None);
-        let credentials = state.named_by.get(&key).cloned().unwrap_or_default();
+        let credentials = state.named(&key);
         credentials.into_iter().map(|credential| (key.0.clone(), credential)).collect()
     }
 
@@ -163,8 +190,9 @@ impl Index {
         let mut state = self.lock();
         let gone: Vec<(Key, u64)> = state
             .named_by
-            .keys()
-            .filter(|(_, object)| object.kind == kind)
+            .iter()
+            .filter(|((_, object), named)| object.kind == kind && named.since <= since.0)
+            .map(|(key, _)| key)
             .filter(|(namespace, object)| {
                 !listed.contains(&(namespace.clone(), object.name.clone()))
             })
@@ -175,7 +203,7 @@ impl Index {
         let mut wake = Vec::new();
         for (key, version) in gone {
             state.tell(&key, version, None);
-            let credentials = state.named_by.get(&key).cloned().unwrap_or_default();
+            let credentials = state.named(&key);
             wake.extend(credentials.into_iter().map(|credential| (key.0.clone(), credential)));
         }
         wake
@@ -242,7 +270,13 @@ impl Index {
 impl State {
     fn learn(&mut self, name: &Name, entry: Entry) {
         for key in entry.keys(&name.0) {
-            self.named_by.entry(key).or_default().insert(name.1.clone());
+            if !self.named_by.contains_key(&key) {
+                self.changes += 1;
+            }
+            let since = self.changes;
+            let named = self.named_by.entry(key);
+            let named = named.or_insert_with(|| Named { since, ..Named::default() });
+            named.by.insert(name.1.clone());
         }
         self.credentials.insert(name.clone(), entry);
     }
@@ -250,14 +284,18 @@ impl State {
     fn forget(&mut self, name: &Name) -> Option<Entry> {
         let entry = self.credentials.remove(name)?;
         for key in entry.keys(&name.0) {
-            if let Some(credentials) = self.named_by.get_mut(&key) {
-                credentials.remove(&name.1);
-                if credentials.is_empty() {
+            if let Some(named) = self.named_by.get_mut(&key) {
+                named.by.remove(&name.1);
+                if named.by.is_empty() {
                     self.named_by.remove(&key);
                 }
             }
         }
         Some(entry)
+    }
+
+    fn named(&self, key: &Key) -> BTreeSet<String> {
+        self.named_by.get(key).map(|named| named.by.clone()).unwrap_or_default()
     }
 
     /// What nobody names any more is not kept up to date, so it must not be believed later.
@@ -270,10 +308,10 @@ impl State {
     }
 
     fn rivals(&self, credential: &Name, target: &str) -> Vec<String> {
-        let names = self.named_by.get(&(credential.0.clone(), secret(target)));
-        names
+        let named = self.named_by.get(&(credential.0.clone(), secret(target)));
+        named
             .into_iter()
-            .flatten()
+            .flat_map(|named| &named.by)
             .filter(|name| **name != credential.1)
             .filter(|name| {
                 let entry = self.credentials.get(&(credential.0.clone(), (*name).clone()));
@@ -412,6 +450,17 @@ mod tests {
         assert!(index.reference("n", &super::secret("client")).present().is_some());
         index.not_found("n", &super::secret("client"), index.mark());
         assert_eq!(index.reference("n", &super::secret("client")), Known::Absent);
+    }
+
+    #[test]
+    fn a_list_says_nothing_of_what_is_named_while_it_is_under_way() {
+        let index = Index::default();
+        let mark = index.mark();
+        index.credential_told(&credential("a", "t"));
+        assert!(index.listed(ObjectKind::Secret, &BTreeSet::new(), mark).is_empty());
+        assert_eq!(index.reference("n", &super::secret("client")), Known::Untold);
+        let woken = index.listed(ObjectKind::Secret, &BTreeSet::new(), index.mark());
+        assert_eq!((woken.len(), index.target(&key("t"))), (2, Known::Absent));
     }
 
     #[test]

@@ -153,16 +153,18 @@ async fn config_map(cluster: &Cluster, o: &Observation, name: &str) -> Result<Fo
     }))
 }
 
-/// The watch tells what matters of it; only where it has not yet, its metadata is read.
+/// The watch tells what matters of it; only where it has not, or is not up to date, its metadata is read.
 async fn service_account(
     cluster: &Cluster,
     o: &Observation,
     object: &Object,
 ) -> Result<Found, Prevented> {
-    match o.known(object) {
-        Known::Present(_) => return Ok(Some((None, Data::new()))),
-        Known::Absent => return Ok(None),
-        Known::Untold => {}
+    if cluster.index.is_current(ObjectKind::ServiceAccount) {
+        match o.known(object) {
+            Known::Present(_) => return Ok(Some((None, Data::new()))),
+            Known::Absent => return Ok(None),
+            Known::Untold => {}
+        }
     }
     let api = Api::<ServiceAccount>::namespaced(cluster.client.clone(), namespace(o));
     let found = cluster.calls.make(|| api.get_metadata_opt(&object.name)).await;

@@ -276,17 +276,35 @@ async fn watch_referenced<K>(
             Ok(Event::InitDone) => {
                 sinks.wake(sinks.index.listed(kind, &names, mark));
                 names.clear();
+                sinks.index.set_current(kind, true);
                 if std::mem::take(&mut first_list) {
                     listed.add_permits(1);
                 }
             }
-            Ok(Event::Apply(object)) => sinks.wake(sinks.index.told(kind, &object.metadata)),
-            Ok(Event::Delete(object)) => sinks.wake(sinks.index.gone(kind, &object.metadata)),
+            Ok(Event::Apply(object)) => {
+                sinks.index.set_current(kind, true);
+                sinks.wake(sinks.index.told(kind, &object.metadata));
+            }
+            Ok(Event::Delete(object)) => {
+                sinks.index.set_current(kind, true);
+                sinks.wake(sinks.index.gone(kind, &object.metadata));
+            }
             Err(error) => {
+                sinks.index.set_current(kind, false);
+                // Without the right to list them nothing of this kind is known in advance, and each
+                // read says so; that must not keep all other credentials waiting.
+                let optional = kind != ObjectKind::Secret && is_forbidden(&error);
+                if optional && std::mem::take(&mut first_list) {
+                    listed.add_permits(1);
+                }
                 (sinks.complain)(&format!("failed to watch {}s", kind.as_str()), &error);
             }
         }
     }
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403)
 }
 
 /// The object that a wake-up means.

@@ -154,10 +154,15 @@ pub fn token_endpoint(written: &str, allow_insecure: bool) -> Result<TokenEndpoi
     Ok(TokenEndpoint { url, host })
 }
 
+/// Whether the operator's own list lets any request go to `host`, with whatever it would hold.
+pub fn listed_by_cluster(policy: &ConsentPolicy, host: &TokenHost) -> bool {
+    policy.cluster_wide.as_ref().is_none_or(|listed| listed.contains(host))
+}
+
 /// Judges the annotation of a Secret for `host`. The operator's own list is asked first, since the
 /// Secret's owner could not help there.
 pub fn consent(policy: &ConsentPolicy, annotation: Option<&str>, host: &TokenHost) -> Consent {
-    if policy.cluster_wide.as_ref().is_some_and(|listed| !listed.contains(host)) {
+    if !listed_by_cluster(policy, host) {
         return Consent::NotListedByCluster;
     }
     let Some(annotation) = annotation else {

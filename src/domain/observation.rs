@@ -15,7 +15,7 @@ use crate::domain::fingerprint::{self, ReferenceVersion};
 use crate::domain::notice::Notice;
 use crate::domain::plan::{self, Fault, RequestPlan};
 use crate::domain::reason::Reason;
-use crate::domain::reference::{Object, UsedObject, references, used_objects};
+use crate::domain::reference::{Object, ObjectKind, UsedObject, references, used_objects};
 use crate::domain::schedule::{Bucket, SchedulePolicy};
 use crate::domain::secret::{ManagedSecret, Record, TargetMetadata};
 
@@ -201,6 +201,8 @@ pub struct Refusal {
     pub message: String,
     /// The inputs for which it holds; with others it is forgotten.
     pub inputs_version: String,
+    /// Whether its cause lies outside the cluster, so that no event tells when it is gone.
+    pub may_pass: bool,
     /// When to try again; `None`: a change of the inputs wakes the credential.
     pub next_attempt_at: Option<Timestamp>,
     /// Refusals of this kind in a row.
@@ -294,10 +296,12 @@ impl Observation {
         Some(fingerprint::inputs_version(&self.request_digest(), &versions?))
     }
 
-    /// When the data of a Secret that the request uses changed last.
+    /// When the data of a Secret that proves who asks changed last.
     pub fn data_changed_at(&self) -> Option<Timestamp> {
-        let seen = self.references.values().filter_map(Known::present);
-        seen.filter_map(|seen| seen.data_changed_at).max()
+        let used = self.used_objects().into_iter();
+        let proofs =
+            used.filter(|used| used.object.kind == ObjectKind::Secret && used.needs_consent);
+        proofs.filter_map(|used| self.known(&used.object).present()?.data_changed_at).max()
     }
 
     /// The Secret at the target's name, where it is ours.
@@ -335,6 +339,7 @@ impl Observation {
             reason,
             message,
             inputs_version: self.inputs_version().unwrap_or_default(),
+            may_pass: false,
             next_attempt_at: None,
             failures: 0,
         }

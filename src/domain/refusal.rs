@@ -10,7 +10,7 @@ use crate::domain::crd;
 use crate::domain::observation::{Known, Observation, Refusal, Rival};
 use crate::domain::plan::{Fault, Location};
 use crate::domain::reason::Reason;
-use crate::domain::reference::{Object, Use, UsedObject};
+use crate::domain::reference::{Object, ObjectKind, Use, UsedObject};
 use crate::domain::secret::TargetMetadata;
 
 /// What stands in the way before anything is sent, as far as metadata and memory tell.
@@ -19,7 +19,10 @@ pub fn local_refusal(o: &Observation) -> Option<Refusal> {
         Ok(endpoint) => endpoint,
         Err(fault) => return Some(o.refused(fault)),
     };
-    if let Some(fault) = api_audience_fault(o) {
+    let spec_fault = not_listed(o, &endpoint.host)
+        .or_else(|| api_audience_fault(o))
+        .or_else(|| replaces_its_own_input(o));
+    if let Some(fault) = spec_fault {
         return Some(o.refused(fault));
     }
     for used in o.used_objects() {
@@ -121,9 +124,38 @@ pub fn api_audience_refused(audience: &str) -> Fault {
 
 /// The first object whose owner does not let it be used at a host, of those that are known.
 pub fn not_consented(o: &Observation, host: &TokenHost) -> Option<Fault> {
-    o.used_objects().iter().find_map(|used| {
-        let seen = o.known(&used.object).present()?;
-        consent_refusal(o, host, used, seen.allowed_token_hosts.as_deref())
+    let withheld = || {
+        o.used_objects().iter().find_map(|used| {
+            let seen = o.known(&used.object).present()?;
+            consent_refusal(o, host, used, seen.allowed_token_hosts.as_deref())
+        })
+    };
+    not_listed(o, host).or_else(withheld)
+}
+
+/// The operator's own list holds for every request, also for one that holds nothing of anybody's.
+fn not_listed(o: &Observation, host: &TokenHost) -> Option<Fault> {
+    (!consent::listed_by_cluster(&o.policy.consent, host)).then(|| Fault {
+        reason: Reason::EndpointNotAllowed,
+        message: format!(
+            "{host} is not among the hosts that --allowed-token-hosts of the operator lists: \
+             ask the platform team to add it"
+        ),
+    })
+}
+
+/// A Secret that the request reads must not be the one that is written: the schema's rule, once more.
+fn replaces_its_own_input(o: &Observation) -> Option<Fault> {
+    let name = o.credential.target_name();
+    let target = Object { kind: ObjectKind::Secret, name: name.to_owned() };
+    let used = o.used_objects().into_iter().find(|used| used.object == target)?;
+    Some(Fault {
+        reason: Reason::CredentialsInvalid,
+        message: format!(
+            "the managed Secret {name} would replace the Secret of {}: give spec.target.name another \
+             name",
+            used.used_as.field()
+        ),
     })
 }
 
@@ -150,10 +182,7 @@ fn consent_refusal(
              case with an optional port: write {line}",
             crd::ALLOWED_TOKEN_HOSTS
         ),
-        Consent::NotListedByCluster => format!(
-            "{host} is not among the hosts that --allowed-token-hosts of the operator lists: \
-             ask the platform team to add it"
-        ),
+        Consent::NotListedByCluster => return not_listed(o, host),
     };
     Some(Fault { reason: Reason::EndpointNotAllowed, message })
 }
@@ -175,6 +204,7 @@ pub fn foreign_target(o: &Observation) -> Option<Refusal> {
         reason,
         message,
         inputs_version: String::new(),
+        may_pass: false,
         next_attempt_at: None,
         failures: 0,
     };

@@ -184,7 +184,11 @@ pub fn after_refusal(o: &Observation, refusal: Refusal, now: Timestamp) -> Remem
     let failures = same.map_or(0, |before| before.failures) + 1;
     let by_the_api_server =
         matches!(refusal.reason, Reason::Forbidden | Reason::ServiceAccountTokenRefused);
-    let next_attempt_at = by_the_api_server.then(|| schedule::api_retry_at(now, failures));
+    let next_attempt_at = if by_the_api_server {
+        Some(schedule::api_retry_at(now, failures))
+    } else {
+        refusal.may_pass.then(|| schedule::outside_retry_at(now, failures))
+    };
     Remembered {
         refusal: Some(Refusal { next_attempt_at, failures, ..refusal }),
         waiting_since: None,

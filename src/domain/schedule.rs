@@ -217,6 +217,12 @@ fn transient_wait(policy: &SchedulePolicy, failed: &FailedAttempt<'_>, now: Time
     doubled(Duration::from_secs(5), failed.consecutive, cap)
 }
 
+/// When the world outside the cluster is looked at again after its `failures`-th refusal in a row: 1 min
+/// doubled to 1 h, as a wrong configuration.
+pub fn outside_retry_at(now: Timestamp, failures: u32) -> Timestamp {
+    after(now, doubled(MINUTE, failures.max(1), HOUR))
+}
+
 /// When the API server is tried again after its `failures`-th refusal in a row: 1 s doubled to 60 s.
 pub fn api_retry_at(now: Timestamp, failures: u32) -> Timestamp {
     after(now, api_retry_in(failures))

@@ -28,6 +28,8 @@ use crate::{
 
 /// How long metadata is used.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// Who would wait this much longer than somebody who gave up asks again.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How many issuers are kept.
 const MAX_ISSUERS: usize = 1024;
 
@@ -39,7 +41,15 @@ pub(super) struct Metadata(Mutex<Recent<(String, TransportKey), Arc<Slot>>>);
 struct Slot {
     /// Whose turn it is to ask.
     turn: tokio::sync::Mutex<()>,
-    latest: Mutex<Option<(Instant, Result<ServerMetadata, RequestError>)>>,
+    latest: Mutex<Option<Fetched>>,
+}
+
+/// What came of a fetch.
+struct Fetched {
+    at: Instant,
+    /// Until when it was waited for.
+    until: Instant,
+    result: Result<ServerMetadata, RequestError>,
 }
 
 impl Metadata {
@@ -66,11 +76,12 @@ impl Metadata {
         let Ok(_turn) = timeout_at(until, slot.turn.lock()).await else {
             return Err(late());
         };
-        if let Some(told) = slot.told_since(started) {
+        if let Some(told) = slot.told_since(started, until) {
             return told;
         }
         let fetched = fetch(connection, issuer, until).await;
-        *lock(&slot.latest) = Some((Instant::now(), fetched.clone()));
+        let latest = Fetched { at: Instant::now(), until, result: fetched.clone() };
+        *lock(&slot.latest) = Some(latest);
         fetched
     }
 
@@ -78,8 +89,8 @@ impl Metadata {
     pub(super) fn forget(&self, token_endpoint: &Url) {
         let asked = &token_endpoint[..Position::AfterPath];
         for slot in lock(&self.0).values() {
-            lock(&slot.latest).take_if(|(_, result)| {
-                result.as_ref().is_ok_and(|metadata| names(metadata, asked))
+            lock(&slot.latest).take_if(|latest| {
+                latest.result.as_ref().is_ok_and(|metadata| names(metadata, asked))
             });
         }
     }
@@ -98,16 +109,24 @@ impl Metadata {
 impl Slot {
     fn known(&self, now: Instant) -> Option<ServerMetadata> {
         let latest = lock(&self.latest);
-        let (at, result) = latest.as_ref()?;
+        let Fetched { at, result, .. } = latest.as_ref()?;
         let fresh = now.saturating_duration_since(*at) < LIFETIME;
         result.as_ref().ok().filter(|_| fresh).cloned()
     }
 
     /// What somebody else was told after `started`: who waited for the answer takes it, a failure too,
-    /// so that a server in trouble is asked once and not once by each who waits.
-    fn told_since(&self, started: Instant) -> Option<Result<ServerMetadata, RequestError>> {
+    /// so that a server in trouble is asked once and not once by each who waits. That another had less
+    /// patience is no answer to who has more.
+    fn told_since(
+        &self,
+        started: Instant,
+        until: Instant,
+    ) -> Option<Result<ServerMetadata, RequestError>> {
         let latest = lock(&self.latest);
-        latest.as_ref().filter(|(at, _)| *at >= started).map(|(_, result)| result.clone())
+        let told = latest.as_ref().filter(|latest| latest.at >= started)?;
+        let given_up = told.at >= told.until;
+        let more_patient = until > told.until + PATIENCE;
+        (!given_up || !more_patient).then(|| told.result.clone())
     }
 }
 

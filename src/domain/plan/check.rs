@@ -93,6 +93,13 @@ fn check_query(plan: &RequestPlan) -> Result<(), Fault> {
              proxies log it: use method ClientSecretBasic, TLSClientAuth or None, or bodyFormat Form or JSON",
         );
     }
+    let id_in_query = plan.method != Method::ClientSecretBasic;
+    if id_in_query && plan.reads_client_id() && !allowed {
+        return invalid(
+            "spec.request.bodyFormat: Query would put a value of the Secret of spec.credentialsSecretRef \
+             into the URL, where proxies log it: write the client ID into spec.clientID",
+        );
+    }
     if plan.parameters.iter().any(|parameter| parameter.value_from.is_some()) {
         return invalid(
             "spec.request.bodyFormat: Query would put a value of a Secret into the URL, where proxies \

@@ -203,6 +203,10 @@ fn in_the_query() -> Vec<Rule> {
         change
     };
     let query = |change| format("Query", change);
+    let known = |mut change: Value| {
+        merge(&mut change, &json!({"credentialsSecretRef": null, "clientID": "app"}));
+        change
+    };
     let all = |accepted, refused| rule(".spec", assertion, query(accepted), query(refused));
     let secret_entry = json!({"name": "password", "valueFrom": secret_key("p")});
     let with = |place: &str, value: Value| {
@@ -214,13 +218,22 @@ fn in_the_query() -> Vec<Rule> {
     vec![
         all(json!({}), method("ClientSecretPost")),
         all(method("ClientSecretBasic"), method("ClientSecretJWT")),
-        all(certificate("k"), private_key("k")),
-        all(method("None"), service_account()),
+        all(known(certificate("k")), private_key("k")),
+        all(known(method("None")), service_account()),
         rule(
             ".spec",
             assertion,
             format("JSON", method("ClientSecretPost")),
             query(method("ClientSecretPost")),
+        ),
+        rule(
+            ".spec",
+            "spec.request.bodyFormat: Query would put a value of the Secret of \
+             spec.credentialsSecretRef into the URL, where proxies log it: write the client ID into \
+             spec.clientID",
+            query(json!({"credentialsSecretRef": null, "clientID": "app",
+                "clientAuthentication": {"method": "None"}})),
+            query(json!({"clientAuthentication": {"method": "None"}})),
         ),
         rule(
             ".spec",

@@ -114,7 +114,10 @@ impl Asked {
             });
         }
         let encoding = if self.raw { "Raw" } else { "FormURLEncoded" };
+        // Of a Secret nothing may stand in a query, also no client ID.
+        let literal = self.format == "Query" && self.method != "ClientSecretBasic";
         let plan = plan_with(&json!({
+            "clientID": literal.then_some(&self.id),
             "tokenURL": format!("{TOKEN_URL}?own=%7e+"),
             "scopes": self.scopes, "audience": self.audience,
             "tls": {"clientCertificateSecretRef": {"name": "c"}},
