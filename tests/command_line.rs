@@ -21,7 +21,7 @@ const REFUSED: [(&str, &str, &str); 17] = [
     ("allow-insecure-endpoints", "yes", "true, false"),
     ("allow-endpoint-addresses", "127.0.0.0/8,localhost", "169.254.169.254/32"),
     ("trust-bundle", "/nowhere/ca.pem", "a readable PEM file"),
-    ("proxy", "socks5://proxy.example.com:1080", "http:// or https://"),
+    ("proxy", "socks5://proxy.example.com:1080", "http://, a host and a port"),
     ("no-proxy", "idp.example.com,*.example.com", "no port, no wildcard"),
     ("propagation-floor", "25h", "0s to 24h"),
     ("minimum-request-gap", "0s", "1s to 1h"),

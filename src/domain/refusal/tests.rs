@@ -17,6 +17,7 @@ use crate::domain::crd::OAuthClientCredential;
 use crate::domain::decide::{Decision, Trigger, decide};
 use crate::domain::observation::{Policy, ReferenceMetadata, Remembered};
 use crate::domain::reference::{ObjectKind, references, used_objects};
+use crate::domain::remember;
 use crate::domain::schedule::SchedulePolicy;
 
 const HOST: &str = "idp.example.com";
@@ -268,4 +269,58 @@ fn no_token_is_made_for_an_audience_of_the_api_server() {
         panic!("a token for the API server is made");
     };
     assert_eq!(refusal.reason, Reason::ServiceAccountTokenRefused);
+}
+
+#[test]
+fn the_list_of_the_cluster_holds_for_requests_that_hold_nothing_of_anybodys() {
+    let public = json!({"tokenURL": "https://idp.example.com/t", "clientID": "app",
+        "clientAuthentication": {"method": "None"}});
+    let issuer = json!({"issuer": "https://idp.example.com", "clientID": "app",
+        "clientAuthentication": {"method": "None"}});
+    for spec in [public, issuer] {
+        let mut o = observation(&spec);
+        assert_eq!(decide(&o, Timestamp::UNIX_EPOCH), Decision::Request(Trigger::SecretMissing));
+        let listed = vec![TokenHost::parse("other.example.com").unwrap()];
+        let mut policy = Policy::clone(&o.policy);
+        policy.consent.cluster_wide = Some(listed);
+        o.policy = Arc::new(policy);
+        let Decision::Refuse(refusal) = decide(&o, Timestamp::UNIX_EPOCH) else {
+            panic!("a host that the cluster does not list is asked");
+        };
+        assert_eq!(refusal.reason, Reason::EndpointNotAllowed);
+        assert!(refusal.message.contains("--allowed-token-hosts"), "{}", refusal.message);
+        let found = TokenHost::parse("token.example.com").unwrap();
+        assert!(not_consented(&o, &found).is_some(), "a host that metadata name");
+    }
+}
+
+#[test]
+fn a_secret_that_the_request_reads_is_never_the_one_that_is_written() {
+    let spec = json!({"tokenURL": "https://idp.example.com/t",
+        "credentialsSecretRef": {"name": "crm"}});
+    let o = with(&spec, ObjectKind::Secret, "crm", seen(Some(HOST)));
+    let Decision::Refuse(refusal) = decide(&o, Timestamp::UNIX_EPOCH) else {
+        panic!("the client Secret is replaced");
+    };
+    assert_eq!(refusal.reason, Reason::CredentialsInvalid);
+    assert!(refusal.message.contains("spec.target.name"), "{}", refusal.message);
+}
+
+#[test]
+fn what_lies_outside_the_cluster_is_looked_at_again_and_what_lies_in_it_is_waited_for() {
+    let spec = json!({"issuer": "https://idp.example.com",
+        "credentialsSecretRef": {"name": "s"}});
+    let mut o = with(&spec, ObjectKind::Secret, "s", seen(Some(HOST)));
+    let fault = || Fault { reason: Reason::EndpointNotAllowed, message: "as told".to_owned() };
+    let now = Timestamp::UNIX_EPOCH;
+    let waited_for = remember::after_refusal(&o, o.refused(fault()), now);
+    assert_eq!(waited_for.refusal.unwrap().next_attempt_at, None);
+    for minutes in [1, 2, 4] {
+        let refusal = Refusal { may_pass: true, ..o.refused(fault()) };
+        o.memory = remember::after_refusal(&o, refusal, now);
+        let next = o.memory.refusal.as_ref().unwrap().next_attempt_at;
+        assert_eq!(next, Some(now + jiff::SignedDuration::from_mins(minutes)));
+        assert!(matches!(decide(&o, now), Decision::Refuse(_)));
+        assert_eq!(decide(&o, next.unwrap()), Decision::Request(Trigger::SecretMissing));
+    }
 }
