@@ -15,6 +15,7 @@ pub mod jwt;
 pub mod notice;
 pub mod oauth;
 pub mod observation;
+pub mod output;
 pub mod plan;
 pub mod provider;
 pub mod proxy;

@@ -4,6 +4,7 @@
 //! preconditions in the write itself, so no race can touch a Secret of somebody else. Nothing that
 //! the API server says about a refused write is repeated: it may quote the object.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine;
@@ -16,12 +17,13 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use super::call::code;
-use super::refused::{RefusedSecret, contended, not_ours, refused};
+use super::refused::{RefusedSecret, contended, not_ours, refused, unwritable};
 use super::{Cluster, namespace};
 use crate::domain::conclude::Outcome;
 use crate::domain::crd::{FIELD_MANAGER, OAuthClientCredential, OAuthClientCredentialStatus};
 use crate::domain::notice::Notice;
 use crate::domain::observation::{Known, Observation, Remembered};
+use crate::domain::output::{self, Content};
 use crate::domain::reason::Reason;
 use crate::domain::reference::{Object, ObjectKind};
 use crate::domain::secret::{self, ManagedSecret, TargetMetadata, resource_version};
@@ -132,7 +134,8 @@ pub async fn dry_run(cluster: &Cluster, o: &Observation) -> Result<(), RefusedSe
         record,
     };
     let params = PatchParams::apply(FIELD_MANAGER).force().dry_run();
-    patch(cluster, o, &placeholder, &params).await.map(drop).map_err(|error| refused(o, &error))
+    let content = output::content(&o.credential.spec, &placeholder).map_err(unwritable)?;
+    patch(cluster, o, (&placeholder, &content), &params).await.map_err(|error| refused(o, &error))
 }
 
 /// The write with its preconditions, and the rule for a conflict: look once, and write once more
@@ -143,7 +146,9 @@ async fn write_secret(
     secret: &ManagedSecret,
 ) -> Result<(), RefusedSecret> {
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let error = match patch(cluster, o, secret, &params).await {
+    let content = output::content(&o.credential.spec, secret).map_err(unwritable)?;
+    let whole = (secret, &content);
+    let error = match patch(cluster, o, whole, &params).await {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
@@ -154,7 +159,7 @@ async fn write_secret(
     let seen = look_at_target(cluster, o).await.map_err(|error| refused(o, &error))?;
     let written_by_an_earlier_try = |target: &TargetMetadata| {
         let key = o.credential.spec.token_key();
-        !target.has_drifted(o.uid(), key, &secret.record) && target.holds_our(key)
+        !target.has_drifted(o.uid(), &o.shape(), &secret.record) && target.holds_our(key)
     };
     match &seen.target {
         Known::Present(target) if !target.is_owned_by(o.uid()) => return Err(not_ours(o)),
@@ -170,7 +175,7 @@ async fn write_secret(
         }
         Known::Present(_) | Known::Absent | Known::Untold => {}
     }
-    patch(cluster, &seen, secret, &params).await.map_err(|error| {
+    patch(cluster, &seen, whole, &params).await.map_err(|error| {
         let again = refused(o, &error);
         if again.conflict { contended(o) } else { again }
     })
@@ -198,10 +203,10 @@ async fn look_at_target(cluster: &Cluster, o: &Observation) -> Result<Observatio
 async fn patch(
     cluster: &Cluster,
     o: &Observation,
-    secret: &ManagedSecret,
+    (secret, content): (&ManagedSecret, &Content),
     params: &PatchParams,
 ) -> Result<(), kube::Error> {
-    let body = Patch::Apply(Body { o, secret });
+    let body = Patch::Apply(Body { o, secret, content });
     let name = o.credential.target_name();
     let api = cluster.secrets(o);
     let reply = cluster.calls.make(|| api.patch_metadata(name, params, &body)).await?;
@@ -215,6 +220,7 @@ async fn patch(
 struct Body<'a> {
     o: &'a Observation,
     secret: &'a ManagedSecret,
+    content: &'a Content,
 }
 
 impl fmt::Debug for Body<'_> {
@@ -225,17 +231,22 @@ impl fmt::Debug for Body<'_> {
 
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { o, secret } = self;
+        let Self { o, secret, content } = self;
         // Create-only: version "1" exists for no object. Own-only: UID and the version known last;
         // those of a Secret of somebody else would let it be overwritten.
         let (uid, version) = match o.own_target() {
             Some(target) => (Some(&target.uid), target.resource_version.to_string()),
             None => (None, "1".to_owned()),
         };
-        let labels: std::collections::BTreeMap<_, _> = secret::labels().into();
-        let data: std::collections::BTreeMap<_, _> = secret
-            .data()
-            .into_iter()
+        // Ours last: they win over a template, whatever the schema let pass.
+        let mut labels = content.labels.clone();
+        labels.extend(secret::labels().map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let mut annotations = content.annotations.clone();
+        let ours = secret::annotations(o.uid(), &secret.record).into_iter();
+        annotations.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+        let data: BTreeMap<_, _> = content
+            .data
+            .iter()
             .map(|(key, value)| {
                 (key, base64::engine::general_purpose::STANDARD.encode(value.expose()))
             })
@@ -248,11 +259,11 @@ impl Serialize for Body<'_> {
                 "namespace": namespace(o),
                 "resourceVersion": version,
                 "labels": labels,
-                "annotations": secret::annotations(o.uid(), &secret.record),
+                "annotations": annotations,
                 // blockOwnerDeletion would need rights on finalizers in some clusters.
                 "ownerReferences": [o.credential.controller_owner_ref(&())],
             },
-            "type": "Opaque",
+            "type": content.secret_type,
             "data": data,
         });
         if let (Some(uid), Some(metadata)) = (uid, body.pointer_mut("/metadata")) {

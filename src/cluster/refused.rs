@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::Cluster;
 use super::apply::target_name;
 use crate::domain::observation::{Observation, Remembered};
+use crate::domain::plan::Fault;
 use crate::domain::reason::Reason;
 use crate::domain::remember;
 
@@ -49,6 +50,11 @@ pub(super) fn contended(o: &Observation) -> RefusedSecret {
     let name = o.credential.target_name();
     let message = format!("Secret {name} is being changed by somebody else: find who writes it");
     RefusedSecret { reason: Reason::Contended, message, is_final: false, conflict: true }
+}
+
+/// A form or template that this very token can't be written in.
+pub(super) fn unwritable(Fault { reason, message }: Fault) -> RefusedSecret {
+    RefusedSecret { reason, message, is_final: false, conflict: false }
 }
 
 /// What a refused write means, in our own words.

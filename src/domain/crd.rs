@@ -11,6 +11,7 @@
 mod authentication;
 mod request;
 mod status;
+mod target;
 
 use std::time::Duration;
 
@@ -28,6 +29,11 @@ pub use request::{
     ResponseOptions, SecretKeyRef, ValueFrom,
 };
 pub use status::{Binding, OAuthClientCredentialStatus, TokenStatus};
+pub use target::{
+    BasicAuth, DEFAULT_USERNAME, DOCKER_CONFIG_KEY, DockerConfigJson, Env, FormatType, Netrc,
+    OutputFormat, PASSWORD_KEY, RESERVED_DOMAINS, SecretType, Target, Template, TemplateMetadata,
+    USERNAME_KEY,
+};
 
 /// The field manager of every server-side apply, and the `app.kubernetes.io/managed-by` label.
 pub const FIELD_MANAGER: &str = "oauthcc-operator";
@@ -51,6 +57,9 @@ pub const INPUTS_VERSION: &str = "oauthcc.dev/inputs-version";
 pub const TOKEN_KEY: &str = "oauthcc.dev/token-key";
 /// Annotation on managed Secrets: when the server hinted to renew (only where it did).
 pub const REFRESH_AT: &str = "oauthcc.dev/refresh-at";
+/// Annotation on managed Secrets: which formats and templates they were written with (only where the
+/// spec asks for any).
+pub const OUTPUT_VERSION: &str = "oauthcc.dev/output-version";
 /// Annotation of consent on Secrets and ServiceAccounts: the hosts that their values may be sent to.
 pub const ALLOWED_TOKEN_HOSTS: &str = "oauthcc.dev/allowed-token-hosts";
 /// Annotation on the credential: any new value asks for a new token, once.
@@ -102,6 +111,10 @@ const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]
     validation = Rule::new(
         "(has(self.spec.target) && has(self.spec.target.name) ? self.spec.target.name : self.metadata.name) == (has(oldSelf.spec.target) && has(oldSelf.spec.target.name) ? oldSelf.spec.target.name : oldSelf.metadata.name)"
     ).message("the managed Secret can't be renamed yet: create a second credential with the new spec.target.name, move the pods to it, then delete this one")
+     .field_path(".spec.target"),
+    validation = Rule::new(
+        "(has(self.spec.target) && has(self.spec.target.type) ? self.spec.target.type : 'Opaque') == (has(oldSelf.spec.target) && has(oldSelf.spec.target.type) ? oldSelf.spec.target.type : 'Opaque')"
+    ).message("the type of the managed Secret can't be changed yet: create a second credential with the new spec.target.type and another spec.target.name, move the pods to it, then delete this one")
      .field_path(".spec.target"),
 )]
 #[serde(rename_all = "camelCase")]
@@ -236,21 +249,6 @@ pub struct Rotation {
     #[schemars(length(max = 24), regex(pattern = DURATION_PATTERN))]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('8760h')").message("spec.rotation.defaultLifetime must be from 1s to 8760h"))]
     pub default_lifetime: Option<kube::core::Duration>,
-}
-
-/// The managed Secret.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Target {
-    /// Name of the managed Secret; the name of the credential where it is absent. It can't be changed later.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
-    pub name: Option<String>,
-    /// Key of the token; `token` where it is absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = SECRET_KEY_PATTERN))]
-    #[x_kube(validation = Rule::new("!(self in ['expires-at', 'token-type'])").message("spec.target.tokenKey can't be expires-at or token-type: these keys hold the expiry and the type of the token"))]
-    pub token_key: Option<String>,
 }
 
 /// The key of the client ID where the spec names none.

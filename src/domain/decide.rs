@@ -2,7 +2,7 @@
 //! In: an observation and `now`. Out: one [`Decision`], for every possible input.
 //!
 //! ```text
-//! suspended? ── foreign target? ── granted token to write? ── drift? ── refused locally?
+//! suspended? ── target refused? ── granted token to write? ── drift? ── refused locally?
 //!     ── inputs to compare? ── nothing due? ── backing off? ── too soon? ── Request
 //! ```
 //!
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use crate::domain::fingerprint;
 use crate::domain::observation::{Observation, Refusal, TokenState};
 use crate::domain::reason::Class;
-use crate::domain::refusal::{foreign_target, local_refusal};
+use crate::domain::refusal::{local_refusal, target_refusal};
 use crate::domain::schedule;
 use crate::domain::secret::Record;
 
@@ -108,7 +108,7 @@ type Check = fn(&Observation, Timestamp) -> Option<Decision>;
 /// The checks, in order.
 const CHECKS: [Check; 7] = [
     suspended,
-    target_of_somebody_else,
+    target_refused,
     granted_token_waits,
     target_drifted,
     refused_locally,
@@ -125,8 +125,8 @@ fn suspended(o: &Observation, _now: Timestamp) -> Option<Decision> {
     o.credential.spec.suspend.then_some(Decision::Keep)
 }
 
-fn target_of_somebody_else(o: &Observation, _now: Timestamp) -> Option<Decision> {
-    foreign_target(o).map(Decision::Refuse)
+fn target_refused(o: &Observation, _now: Timestamp) -> Option<Decision> {
+    target_refusal(o).map(Decision::Refuse)
 }
 
 /// While a granted token waits to be written, nothing is requested.
@@ -153,7 +153,7 @@ fn target_drifted(o: &Observation, now: Timestamp) -> Option<Decision> {
         return token_is_ours.then_some(Decision::Repair);
     };
     let lives = record.expires_at > now;
-    let drifted = target.has_drifted(o.uid(), o.credential.spec.token_key(), &record);
+    let drifted = target.has_drifted(o.uid(), &o.shape(), &record);
     (lives && drifted).then_some(Decision::Repair)
 }
 

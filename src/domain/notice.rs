@@ -8,6 +8,7 @@ use crate::domain::crd::OAuthClientCredentialStatus;
 use crate::domain::decide::Trigger;
 use crate::domain::oauth::Grant;
 use crate::domain::observation::Observation;
+use crate::domain::output::Shape;
 use crate::domain::reason::Reason;
 use crate::domain::remember::{Attempt, Step};
 use crate::domain::schedule::{SHORT_LIFETIME, span};
@@ -62,12 +63,12 @@ pub fn of_grant(facts: &Facts<'_>, before: &Observation, attempt: &Attempt) -> V
 }
 
 /// Whether a repair undoes what somebody did to the Secret: a new `tokenKey` in the spec is written
-/// as a repair too, and is no drift.
+/// as a repair too, and so are other forms and templates, and neither is drift.
 fn changed_by_somebody_else(before: &Observation) -> bool {
-    before
-        .own_target()
-        .zip(before.record())
-        .is_none_or(|(target, record)| target.has_drifted(before.uid(), &record.token_key, &record))
+    before.own_target().zip(before.record()).is_none_or(|(target, record)| {
+        let shape = Shape::of(&before.credential.spec, &record.token_key);
+        shape.fits(target.output_version()) && target.has_drifted(before.uid(), &shape, &record)
+    })
 }
 
 fn normal(reason: &'static str, text: &str) -> Notice {

@@ -13,6 +13,7 @@ use crate::domain::consent::ConsentPolicy;
 use crate::domain::crd::OAuthClientCredential;
 use crate::domain::fingerprint::{self, ReferenceVersion};
 use crate::domain::notice::Notice;
+use crate::domain::output::Shape;
 use crate::domain::plan::{self, Fault, RequestPlan};
 use crate::domain::reason::Reason;
 use crate::domain::reference::{Object, ObjectKind, UsedObject, references, used_objects};
@@ -259,6 +260,11 @@ impl Observation {
         fingerprint::request_digest(&self.credential.spec)
     }
 
+    /// What the metadata of the managed Secret must tell.
+    pub fn shape(&self) -> Shape {
+        Shape::of(&self.credential.spec, self.credential.spec.token_key())
+    }
+
     /// How the credential asks.
     ///
     /// # Errors
@@ -361,6 +367,10 @@ impl Observation {
     pub fn standing_refused_write(&self) -> Option<&RefusedWrite> {
         let version = self.target.present().map_or(0, |target| target.resource_version);
         self.memory.refused_write.as_ref().filter(|refused| match refused.next_attempt_at {
+            // No change of the target makes another text of a token.
+            Some(_) if refused.reason == Reason::TemplateInvalid => {
+                refused.generation == self.generation()
+            }
             Some(_) => refused.target_version == version,
             None => refused.generation == self.generation(),
         })

@@ -84,6 +84,8 @@ pub enum Reason {
     TargetConflict,
     /// The API server refused the write of the managed Secret.
     SecretWriteFailed,
+    /// A form, template, label or annotation of `spec.target` can't be written as it is asked for.
+    TemplateInvalid,
     /// Somebody else keeps changing the managed Secret.
     Contended,
     /// The token has expired.
@@ -115,7 +117,7 @@ pub enum Class {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::TokenValid,
         Self::ResolvedRefs,
         Self::RequestSucceeded,
@@ -155,6 +157,7 @@ impl Reason {
         Self::SecretNotOwned,
         Self::TargetConflict,
         Self::SecretWriteFailed,
+        Self::TemplateInvalid,
         Self::Contended,
         Self::TokenExpired,
         Self::TokenOutdated,
@@ -202,6 +205,7 @@ impl Reason {
             Self::SecretNotOwned => "SecretNotOwned",
             Self::TargetConflict => "TargetConflict",
             Self::SecretWriteFailed => "SecretWriteFailed",
+            Self::TemplateInvalid => "TemplateInvalid",
             Self::Contended => "Contended",
             Self::TokenExpired => "TokenExpired",
             Self::TokenOutdated => "TokenOutdated",
@@ -252,6 +256,7 @@ impl Reason {
             | Self::SecretNotOwned
             | Self::TargetConflict
             | Self::SecretWriteFailed
+            | Self::TemplateInvalid
             | Self::Contended
             | Self::TokenExpired
             | Self::TokenOutdated => Class::Local,

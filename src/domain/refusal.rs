@@ -8,6 +8,7 @@
 use crate::domain::consent::{self, Consent, TokenEndpoint, TokenHost};
 use crate::domain::crd;
 use crate::domain::observation::{Known, Observation, Refusal, Rival};
+use crate::domain::output;
 use crate::domain::plan::{Fault, Location};
 use crate::domain::reason::Reason;
 use crate::domain::reference::{Object, ObjectKind, Use, UsedObject};
@@ -198,16 +199,28 @@ const fn what_is_sent(used: &UsedObject) -> &'static str {
     }
 }
 
-/// Whose the Secret at the target's name is, if it is not ours; and who goes first if there is none.
-pub fn foreign_target(o: &Observation) -> Option<Refusal> {
-    let refuse = |reason, message| Refusal {
+/// Why the target can't be written: it is somebody else's, or asked for in a form that it can't have.
+pub fn target_refusal(o: &Observation) -> Option<Refusal> {
+    foreign_target(o).or_else(|| {
+        let Fault { reason, message } = output::fault(&o.credential.spec)?;
+        Some(of_target(reason, message))
+    })
+}
+
+/// It does not depend on what a request would use.
+fn of_target(reason: Reason, message: String) -> Refusal {
+    Refusal {
         reason,
         message,
         inputs_version: String::new(),
         may_pass: false,
         next_attempt_at: None,
         failures: 0,
-    };
+    }
+}
+
+/// Whose the Secret at the target's name is, if it is not ours; and who goes first if there is none.
+pub fn foreign_target(o: &Observation) -> Option<Refusal> {
     let name = o.credential.target_name();
     let conflict = |rival: &Rival| {
         let message = format!(
@@ -215,7 +228,7 @@ pub fn foreign_target(o: &Observation) -> Option<Refusal> {
              spec.target.name",
             rival.name
         );
-        refuse(Reason::TargetConflict, message)
+        of_target(Reason::TargetConflict, message)
     };
     let Some(target) = o.target.present() else {
         return o.rivals.iter().find(|rival| goes_first(rival, o)).map(conflict);
@@ -230,7 +243,7 @@ pub fn foreign_target(o: &Observation) -> Option<Refusal> {
         "Secret {name} exists and is not managed by this credential: delete it, or choose another \
          spec.target.name in a new credential"
     );
-    Some(refuse(Reason::SecretNotOwned, message))
+    Some(of_target(Reason::SecretNotOwned, message))
 }
 
 fn goes_first(rival: &Rival, o: &Observation) -> bool {

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectM
 use serde_json::Value;
 
 use crate::domain::crd::{self, FIELD_MANAGER};
+use crate::domain::output::Shape;
 use crate::domain::redacted::Redacted;
 use crate::domain::schedule::whole_second;
 
@@ -34,8 +35,12 @@ pub struct TargetMetadata {
 pub struct AppliedFields {
     /// Keys of `data`.
     pub data: BTreeSet<String>,
-    /// Names of annotations and labels.
+    /// Names of annotations and labels that are ours.
     pub marks: BTreeSet<String>,
+    /// Names of the other labels: those of the template.
+    pub labels: BTreeSet<String>,
+    /// Names of the other annotations: those of the template.
+    pub annotations: BTreeSet<String>,
 }
 
 /// What the annotations of a managed Secret say about its token.
@@ -145,17 +150,23 @@ impl TargetMetadata {
     }
 
     /// Whether anything but the token differs from what we would write for `record`.
-    pub fn has_drifted(&self, uid: &str, token_key: &str, record: &Record) -> bool {
+    pub fn has_drifted(&self, uid: &str, shape: &Shape, record: &Record) -> bool {
         let Some(applied) = &self.applied else { return true };
-        let keys = [token_key, crd::EXPIRES_AT_KEY, crd::TOKEN_TYPE_KEY];
-        let data_as_written =
-            applied.data.len() == keys.len() && keys.iter().all(|key| applied.data.contains(*key));
+        let asked_for = applied.data == shape.keys
+            && applied.labels == shape.labels
+            && applied.annotations == shape.annotations
+            && shape.fits(self.output_version());
         let marks_as_written = labels()
             .into_iter()
             .map(|(name, value)| (name, value.to_owned()))
             .chain(annotations(uid, record))
             .all(|(name, value)| self.mark(name) == Some(value.as_str()));
-        !data_as_written || !marks_as_written || self.controller_uid.as_deref() != Some(uid)
+        !asked_for || !marks_as_written || self.controller_uid.as_deref() != Some(uid)
+    }
+
+    /// What the forms and templates were when it was written.
+    pub fn output_version(&self) -> Option<&str> {
+        self.mark(crd::OUTPUT_VERSION)
     }
 
     /// One of our marks, but only as long as nobody else has changed it.
@@ -173,15 +184,18 @@ impl AppliedFields {
             let names = members.into_iter().flat_map(|members| members.keys());
             names.filter_map(|name| name.strip_prefix("f:")).map(str::to_owned).collect()
         };
-        let mut marks = names("/f:metadata/f:annotations");
-        marks.extend(names("/f:metadata/f:labels"));
-        Self { data: names("/f:data"), marks }
+        let ours = |name: &String| is_our_mark(name);
+        let (mut marks, annotations): (BTreeSet<_>, _) =
+            names("/f:metadata/f:annotations").into_iter().partition(ours);
+        let (of_labels, labels): (BTreeSet<_>, _) =
+            names("/f:metadata/f:labels").into_iter().partition(ours);
+        marks.extend(of_labels);
+        Self { data: names("/f:data"), marks, labels, annotations }
     }
 }
 
 impl ManagedSecret {
-    /// The keys of `data` and their values; the only place where the token leaves its wrapper for
-    /// the managed Secret.
+    /// The keys of every managed Secret and their values; forms and templates are in `domain/output.rs`.
     pub fn data(&self) -> BTreeMap<String, Redacted<String>> {
         BTreeMap::from([
             (self.record.token_key.clone(), self.token.clone()),
@@ -245,6 +259,10 @@ mod tests {
         }
     }
 
+    fn shape(token_key: &str) -> Shape {
+        Shape::of(&crd::OAuthClientCredentialSpec::default(), token_key)
+    }
+
     fn written() -> TargetMetadata {
         let record = record();
         let mut fields = json!({"f:data": {}, "f:metadata": {"f:annotations": {}, "f:labels": {}}});
@@ -277,7 +295,7 @@ mod tests {
         assert_eq!(target.record(), Some(record()));
         assert!(target.is_owned_by("u") && !target.is_owned_by("v"));
         assert!(target.holds_our("token") && !target.holds_our("x"));
-        assert!(!target.has_drifted("u", "token", &record()));
+        assert!(!target.has_drifted("u", &shape("token"), &record()));
     }
 
     #[test]
@@ -300,10 +318,10 @@ mod tests {
         for (what, change) in cases {
             let mut target = written();
             change(&mut target);
-            assert!(target.has_drifted("u", "token", &record()), "{what}");
+            assert!(target.has_drifted("u", &shape("token"), &record()), "{what}");
             assert!(target.is_owned_by("u"), "{what}");
         }
-        assert!(written().has_drifted("u", "other-key", &record()));
+        assert!(written().has_drifted("u", &shape("other-key"), &record()));
     }
 
     #[test]

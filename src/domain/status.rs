@@ -17,7 +17,7 @@ use crate::domain::crd::{Binding, OAuthClientCredentialStatus, TokenStatus};
 use crate::domain::decide;
 use crate::domain::observation::{Observation, Refusal, TokenState};
 use crate::domain::reason::{Class, Reason};
-use crate::domain::refusal::{foreign_target, local_refusal};
+use crate::domain::refusal::{local_refusal, target_refusal};
 use crate::domain::schedule::{next_whole_second, whole_second};
 use crate::domain::secret::Record;
 
@@ -102,7 +102,7 @@ fn next_attempt(facts: &Facts<'_>) -> Option<Timestamp> {
         return None;
     }
     let renewal = facts.record.map(|record| decide::renewal_of(o, record));
-    if foreign_target(o).or_else(|| local_refusal(o)).is_some() {
+    if target_refusal(o).or_else(|| local_refusal(o)).is_some() {
         return renewal.filter(|at| *at > facts.now).map(whole_second);
     }
     match o.retry() {
@@ -184,7 +184,7 @@ fn no_token(facts: &Facts<'_>) -> Verdict {
             "Suspended, and there is no token: set spec.suspend to false.",
         );
     }
-    if let Some(Refusal { reason, message, .. }) = foreign_target(o).or_else(|| local_refusal(o)) {
+    if let Some(Refusal { reason, message, .. }) = target_refusal(o).or_else(|| local_refusal(o)) {
         return verdict("False", reason, message);
     }
     if let Some(refused) = o.standing_refused_write() {
@@ -243,7 +243,7 @@ fn as_it_stood(o: &Observation, kind: &str) -> Verdict {
 
 fn secret_synced(facts: &Facts<'_>) -> Verdict {
     let o = facts.observation;
-    if let Some(refusal) = foreign_target(o) {
+    if let Some(refusal) = target_refusal(o) {
         return verdict("False", refusal.reason, refusal.message);
     }
     if let Some(refused) = o.standing_refused_write() {
@@ -260,7 +260,7 @@ fn secret_synced(facts: &Facts<'_>) -> Verdict {
 
 fn under_way(facts: &Facts<'_>) -> (&'static str, Verdict) {
     let o = facts.observation;
-    if let Some(Refusal { message, .. }) = foreign_target(o).or_else(|| local_refusal(o)) {
+    if let Some(Refusal { message, .. }) = target_refusal(o).or_else(|| local_refusal(o)) {
         return (RECONCILING, verdict("True", Reason::Retrying, message));
     }
     match o.retry() {
@@ -283,7 +283,7 @@ fn under_way(facts: &Facts<'_>) -> (&'static str, Verdict) {
 pub fn tells_only_of_waiting(facts: &Facts<'_>) -> bool {
     let o = facts.observation;
     let nothing_else = o.retry().is_none()
-        && foreign_target(o).or_else(|| local_refusal(o)).is_none()
+        && target_refusal(o).or_else(|| local_refusal(o)).is_none()
         && o.standing_refused_write().is_none();
     facts.waiting
         && nothing_else

@@ -14,13 +14,14 @@ use serde_json::{Value, json};
 
 use super::conclude::{Outcome, conclude};
 use super::consent::ConsentPolicy;
-use super::crd::{self, OAuthClientCredential};
+use super::crd::{self, OAuthClientCredential, OAuthClientCredentialSpec};
 use super::decide::{Decision, Trigger, decide};
 use super::fingerprint::SecretValues;
 use super::oauth::{Asked, Grant, Lifetime, RequestError};
 use super::observation::{
     Known, Observation, Policy, ReferenceMetadata, Remembered, Rival, TokenState,
 };
+use super::output;
 use super::reason::Reason;
 use super::redacted::Redacted;
 use super::reference::{Object, ObjectKind};
@@ -179,7 +180,8 @@ impl Life {
         }
         if let Some(secret) = outcome.secret {
             self.writes += 1;
-            self.o.target = Known::Present(written(&secret, self.writes as u64));
+            self.o.target =
+                Known::Present(written(&self.o.credential.spec, &secret, self.writes as u64));
             self.o.memory = outcome.memory.written();
         }
         if let Some(status) =
@@ -232,19 +234,33 @@ fn client(version: u64) -> ReferenceMetadata {
     }
 }
 
-fn written(secret: &ManagedSecret, version: u64) -> TargetMetadata {
+fn written(
+    spec: &OAuthClientCredentialSpec,
+    secret: &ManagedSecret,
+    version: u64,
+) -> TargetMetadata {
+    let content = output::content(spec, secret).unwrap();
+    let ours =
+        content.annotations.clone().into_iter().filter(|(name, _)| *name == crd::OUTPUT_VERSION);
     let marks: BTreeMap<String, String> = annotations("uid", &secret.record)
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .chain(labels().map(|(name, value)| (name.to_owned(), value.to_owned())))
+        .chain(ours)
         .collect();
     TargetMetadata {
         uid: "target".into(),
         resource_version: version,
         controller_uid: Some("uid".into()),
         applied: Some(AppliedFields {
-            data: secret.data().into_keys().collect(),
+            data: content.data.into_keys().collect(),
             marks: marks.keys().cloned().collect(),
+            labels: content.labels.into_keys().collect(),
+            annotations: content
+                .annotations
+                .into_keys()
+                .filter(|name| *name != crd::OUTPUT_VERSION)
+                .collect(),
         }),
         marks,
     }
@@ -609,6 +625,126 @@ fn another_token_key_is_written_without_a_request_or_an_event() {
     assert!(life.o.target.present().unwrap().holds_our("access-token"));
     assert_eq!((life.requests.len(), life.writes), (1, 2));
     assert!(life.notices.is_empty(), "{:?}", life.notices);
+}
+
+/// A target with these forms and templates.
+fn target(change: Value) -> crd::Target {
+    serde_json::from_value(change).unwrap()
+}
+
+#[test]
+fn a_form_that_is_added_edited_or_removed_is_written_without_a_request_or_an_event() {
+    let mut life = Life::new(&json!({}));
+    life.run_for(Duration::from_secs(60));
+    life.notices.clear();
+    let raw = json!({"key": "a", "type": "Raw"});
+    let env = |name: &str| json!({"key": "e", "type": "Env", "env": {"name": name}});
+    let label = |value: &str| json!({"template": {"metadata": {"labels": {"team": value}}}});
+    for (writes, change) in [
+        (2, json!({"additionalOutputFormats": [raw]})),
+        (3, json!({"additionalOutputFormats": [raw, env("A")]})),
+        (3, json!({"additionalOutputFormats": [env("A"), raw]})), // Their order says nothing.
+        (4, json!({"additionalOutputFormats": [raw, env("B")]})), // The same keys, another text.
+        (5, json!({"additionalOutputFormats": [raw]})),
+        (6, json!({"tokenKey": "t", "additionalOutputFormats": [{"key": "token", "type": "Raw"}]})),
+        (7, json!({"additionalOutputFormats": [{"key": "t", "type": "Raw"}]})), // They change places.
+        (8, json!({})),
+        (9, label("sales")),
+        (10, label("shop")),
+        (11, json!({})),
+    ] {
+        life.edit_spec(|credential| credential.spec.target = Some(target(change.clone())));
+        life.run_for(Duration::from_secs(60));
+        assert_eq!((life.requests.len(), life.writes), (1, writes), "{change}");
+        let shape = life.o.shape();
+        let held = life.o.target.present().unwrap();
+        assert!(!held.has_drifted("uid", &shape, &life.o.record().unwrap()), "{change}");
+        let status = life.o.credential.status.as_ref().unwrap();
+        assert_eq!(status.observed_generation, life.o.credential.metadata.generation);
+    }
+    assert!(life.notices.is_empty(), "{:?}", life.notices);
+    life.restart();
+    life.run_for(Duration::from_secs(60));
+    assert_eq!(life.writes, 11, "a restart writes nothing");
+}
+
+#[test]
+fn an_edit_that_leaves_the_forms_alone_writes_no_secret() {
+    let forms = json!({"additionalOutputFormats": [{"key": "a", "type": "Raw"}]});
+    let mut life = Life::new(&json!({ "target": forms }));
+    life.run_for(Duration::from_secs(60));
+    life.edit_spec(|credential| credential.spec.rotation = Some(crd::Rotation::default()));
+    life.run_for(Duration::from_secs(60));
+    assert_eq!((life.requests.len(), life.writes), (1, 1));
+}
+
+#[test]
+fn drift_of_a_form_is_repaired_from_the_token() {
+    let mut life = Life::new(&json!({"target": {
+        "additionalOutputFormats": [{"key": "a", "type": "Raw"}],
+        "template": {"metadata": {"labels": {"team": "x"}, "annotations": {"note": "y"}}},
+    }}));
+    life.run_for(Duration::from_secs(60));
+    let damages: [fn(&mut AppliedFields); 4] = [
+        |applied| assert!(applied.data.remove("a")),
+        |applied| assert!(applied.labels.remove("team")),
+        |applied| assert!(applied.annotations.remove("note")),
+        |applied| assert!(applied.marks.remove(crd::OUTPUT_VERSION)),
+    ];
+    for (damage, writes) in damages.into_iter().zip(2..) {
+        let mut changed = life.o.target.present().cloned().unwrap();
+        damage(changed.applied.as_mut().unwrap());
+        life.o.target = Known::Present(changed);
+        life.run_for(Duration::from_secs(1));
+        assert_eq!((life.requests.len(), life.writes), (1, writes));
+    }
+    assert_eq!(
+        life.notices,
+        ["TokenIssued", "SecretDriftRepaired", "SecretDriftRepaired", "SecretDriftRepaired"]
+    );
+}
+
+#[test]
+fn a_broken_template_asks_for_nothing_and_the_old_token_stays() {
+    let broken = json!({"template": {"data": {"a": "{{ nothing }}"}}});
+    let mut life = Life::new(&json!({ "target": broken }));
+    life.run_for(HOUR);
+    assert!(life.requests.is_empty());
+    assert!(life.is(status::READY, "False", Reason::TemplateInvalid));
+    assert!(life.is(status::SECRET_SYNCED, "False", Reason::TemplateInvalid));
+    assert!(life.is(status::RECONCILING, "True", Reason::Retrying));
+    life.edit_spec(|credential| credential.spec.target = None);
+    life.run_for(Duration::from_secs(60));
+    assert_eq!((life.requests.len(), life.writes), (1, 1));
+    assert!(life.is(status::SECRET_SYNCED, "True", Reason::SecretSynced));
+    // With a token that lives: it stays, and nothing is asked for until it is corrected.
+    life.edit_spec(|credential| credential.spec.target = Some(target(broken)));
+    life.run_for(Duration::from_secs(60));
+    assert!(life.is(status::READY, "True", Reason::TokenValid));
+    assert!(life.is(status::SECRET_SYNCED, "False", Reason::TemplateInvalid));
+    assert_eq!(life.condition(status::RECONCILING), Default::default());
+    life.run_for(HOUR);
+    assert!(life.is(status::READY, "False", Reason::TokenExpired));
+    assert_eq!((life.requests.len(), life.writes), (1, 1));
+    life.edit_spec(|credential| credential.spec.target = None);
+    life.run_for(Duration::from_secs(1));
+    assert_eq!((life.requests.len(), life.writes), (2, 2));
+    assert!(life.is(status::READY, "True", Reason::TokenValid));
+}
+
+#[test]
+fn a_token_that_is_granted_waits_until_a_template_is_corrected() {
+    let mut life = Life::new(&json!({}));
+    life.refuses_writes = true;
+    life.run_for(Duration::from_secs(10));
+    let broken = json!({"template": {"data": {"a": "{{ nothing }}"}}});
+    life.edit_spec(|credential| credential.spec.target = Some(target(broken)));
+    life.refuses_writes = false;
+    life.run_for(Duration::from_secs(600));
+    assert_eq!((life.requests.len(), life.writes), (1, 0));
+    life.edit_spec(|credential| credential.spec.target = None);
+    life.run_for(Duration::from_secs(60));
+    assert_eq!((life.requests.len(), life.writes), (1, 1));
 }
 
 #[test]

@@ -90,6 +90,7 @@ pub(super) const fn advice(reason: Reason, method: Option<Method>) -> &'static s
         | Reason::SecretWriteFailed
         | Reason::Contended
         | Reason::TokenExpired
+        | Reason::TemplateInvalid
         | Reason::TokenOutdated => "it was not asked",
     }
 }

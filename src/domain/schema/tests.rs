@@ -9,9 +9,12 @@ use std::collections::BTreeSet;
 use kube::core::cel::Validator;
 
 use super::*;
-use crate::domain::crd::{RESERVED_HEADER_PREFIXES, RESERVED_HEADERS, RESERVED_PARAMETERS};
+use crate::domain::crd::{
+    RESERVED_DOMAINS, RESERVED_HEADER_PREFIXES, RESERVED_HEADERS, RESERVED_PARAMETERS,
+};
+use crate::domain::output;
 use crate::domain::plan::plan;
-use examples::{RENAMED, credential, rules};
+use examples::{RENAMED, RETYPED, credential, rules, target_forms};
 
 fn schema() -> Value {
     custom_resource_definition().pointer(SCHEMA).unwrap().clone()
@@ -182,6 +185,54 @@ fn the_managed_secret_is_not_renamed_but_its_default_name_may_be_written_out() {
 }
 
 #[test]
+fn the_type_of_the_managed_secret_stays_but_its_default_may_be_written_out() {
+    let form = json!([{"key": "password", "type": "BasicAuth"}]);
+    let of = |kind: &str| {
+        let mut object = credential(&target_forms(&form));
+        object["spec"]["target"]["type"] = json!(kind);
+        object
+    };
+    let (plain, basic) = (credential(&target_forms(&form)), of("kubernetes.io/basic-auth"));
+    for old in [&plain, &credential(&json!({}))] {
+        assert_eq!(refusals(&of("Opaque"), Some(old)), Vec::<String>::new());
+        assert_eq!(refusals(&basic, Some(old)), [RETYPED]);
+    }
+    assert_eq!(refusals(&plain, Some(&basic)), [RETYPED]);
+    assert_eq!(refusals(&basic, Some(&basic)), Vec::<String>::new());
+}
+
+/// What a schema can't look at (a prefix of any length) is left to the controller, from the same list.
+#[test]
+fn reserved_domains_are_those_of_the_rules() {
+    let text = schema().to_string();
+    for domain in RESERVED_DOMAINS {
+        assert_eq!(text.matches(&format!("'{domain}/'")).count(), 2, "{domain}");
+    }
+}
+
+/// The same once more, where a stored object is older than a rule.
+#[test]
+fn the_controller_refuses_the_targets_that_the_rules_refuse() {
+    let mut shown = 0;
+    for rule in rules() {
+        let of_forms =
+            [".additionalOutputFormats", ".template"].map(|part| format!(".spec.target{part}"));
+        if rule.path == ".spec.target" || of_forms.iter().any(|path| rule.path.starts_with(path)) {
+            let fault = |change: &Value| {
+                output::fault(&serde_json::from_value(credential(change)["spec"].take()).unwrap())
+            };
+            assert!(fault(&rule.refused).is_some(), "{}", rule.refused);
+            let taken = fault(&rule.accepted);
+            // The near misses of the schema are subdomains, which the controller alone looks at.
+            let subdomain = rule.accepted.to_string().contains("near-");
+            assert!(taken.is_none() || subdomain, "{}: {taken:?}", rule.accepted);
+            shown += 1;
+        }
+    }
+    assert!(shown > 90, "the search finds no rule");
+}
+
+#[test]
 fn every_rule_has_an_example_and_every_example_a_rule() {
     let mut known = BTreeSet::new();
     walk("", &schema(), &mut |path, schema| {
@@ -191,8 +242,8 @@ fn every_rule_has_an_example_and_every_example_a_rule() {
         }
     });
     let shown = rules().into_iter().map(|rule| (rule.path.to_owned(), rule.message.to_owned()));
-    let renamed = (String::new(), RENAMED.to_owned());
-    assert_eq!(shown.chain([renamed]).collect::<BTreeSet<_>>(), known);
+    let updates = [RENAMED, RETYPED].map(|message| (String::new(), message.to_owned()));
+    assert_eq!(shown.chain(updates).collect::<BTreeSet<_>>(), known);
 }
 
 /// The controller refuses what the schema refuses (`domain/plan.rs`), from the same lists.

@@ -54,11 +54,18 @@ pub(crate) fn merge(into: &mut Value, change: &Value) {
 pub(crate) const RENAMED: &str = "the managed Secret can't be renamed yet: create a second credential \
     with the new spec.target.name, move the pods to it, then delete this one";
 
+/// The other rule of this kind.
+pub(crate) const RETYPED: &str = "the type of the managed Secret can't be changed yet: create a second \
+    credential with the new spec.target.type and another spec.target.name, move the pods to it, then \
+    delete this one";
+
 /// Every other rule.
 pub(crate) fn rules() -> Vec<Rule> {
     let asking = [where_to_ask(), who_asks(), methods(), in_the_query()];
     let all = asking.into_iter().chain([entries(), reserved_names(), targets(), times()]);
-    all.flatten().collect()
+    all.chain([forms(), form_keys(), secret_types(), templates(), reserved_metadata()])
+        .flatten()
+        .collect()
 }
 
 fn rule(path: &'static str, message: &'static str, accepted: Value, refused: Value) -> Rule {
@@ -361,6 +368,204 @@ fn targets() -> Vec<Rule> {
         rule(".spec.target.tokenKey", key, token_key("access-token"), token_key("expires-at")),
         rule(".spec.target.tokenKey", key, token_key("token"), token_key("token-type")),
     ]
+}
+
+/// A target with these entries of `additionalOutputFormats`.
+pub(crate) fn target_forms(entries: &Value) -> Value {
+    json!({"target": {"additionalOutputFormats": entries}})
+}
+
+fn forms() -> Vec<Rule> {
+    let one = |message, accepted: Value, refused: Value| {
+        let path = ".spec.target.additionalOutputFormats[]";
+        rule(path, message, target_forms(&json!([accepted])), target_forms(&json!([refused])))
+    };
+    let expiry = "a key of spec.target.additionalOutputFormats can't be expires-at or token-type: these \
+                  hold the expiry and the type of the token";
+    let basic = "type BasicAuth writes the keys username and password: set key: password";
+    let basic_only = "basicAuth has no effect with another type: remove it from this entry of \
+                      spec.target.additionalOutputFormats, or set type: BasicAuth";
+    let netrc = "set netrc.machine in the entry of spec.target.additionalOutputFormats with type: Netrc, \
+                 and only with it";
+    let docker = "set dockerConfigJSON.registries in the entry of spec.target.additionalOutputFormats \
+                  with type: DockerConfigJSON, and only with it";
+    let env = "set env.name in the entry of spec.target.additionalOutputFormats with type: Env, and only \
+               with it";
+    let raw = |key: &str| json!({"key": key, "type": "Raw"});
+    let of = |kind: &str| json!({"key": "k", "type": kind});
+    let with = |kind: &str, member: &str, value: Value| {
+        let mut entry = json!({"key": "k", "type": kind});
+        merge(&mut entry, &json!({ member: value }));
+        entry
+    };
+    let (machine, name) = (json!({"machine": "git.example.com"}), json!({"name": "API_TOKEN"}));
+    let registries = json!({"registries": ["registry.example.com"]});
+    let username = json!({"key": "password", "type": "BasicAuth", "basicAuth": {"username": "me"}});
+    vec![
+        one(expiry, raw("expires"), raw("expires-at")),
+        one(expiry, raw("type"), raw("token-type")),
+        one(basic, json!({"key": "password", "type": "BasicAuth"}), of("BasicAuth")),
+        one(basic_only, username, with("Raw", "basicAuth", json!({"username": "me"}))),
+        one(netrc, with("Netrc", "netrc", machine.clone()), of("Netrc")),
+        one(netrc, of("JSON"), with("JSON", "netrc", machine)),
+        one(
+            docker,
+            with("DockerConfigJSON", "dockerConfigJSON", registries.clone()),
+            of("DockerConfigJSON"),
+        ),
+        one(docker, of("Raw"), with("Raw", "dockerConfigJSON", registries)),
+        one(env, with("Env", "env", name.clone()), of("Env")),
+        one(env, of("AuthorizationHeader"), with("AuthorizationHeader", "env", name)),
+    ]
+}
+
+fn form_keys() -> Vec<Rule> {
+    let token = "a key of spec.target.additionalOutputFormats is the key of the token: give it another \
+                 key, or set spec.target.tokenKey";
+    let username = "type BasicAuth writes the key username too: give what else is written there another \
+                    key";
+    let with = |entries: Value, target: Value| {
+        let mut change = target_forms(&entries);
+        merge(&mut change, &json!({ "target": target }));
+        change
+    };
+    let raw = |key: &str| json!([{"key": key, "type": "Raw"}]);
+    let basic = json!({"key": "password", "type": "BasicAuth"});
+    let and = |key: &str| json!([basic, {"key": key, "type": "Raw"}]);
+    let own = |key: &str| json!({ "tokenKey": key });
+    let template = |key: &str| json!({"template": {"data": {key: "text"}}});
+    let one = |message, accepted, refused| rule(".spec.target", message, accepted, refused);
+    vec![
+        one(token, with(raw("token"), own("t")), target_forms(&raw("token"))),
+        one(token, with(raw("a"), own("t")), with(raw("a"), own("a"))),
+        one(token, target_forms(&json!([basic])), with(json!([basic]), own("password"))),
+        one(username, target_forms(&and("user")), target_forms(&and("username"))),
+        one(username, with(json!([basic]), own("t")), with(json!([basic]), own("username"))),
+        one(
+            username,
+            with(json!([basic]), template("user")),
+            with(json!([basic]), template("username")),
+        ),
+        one(username, with(raw("username"), own("t")), target_forms(&and("username"))),
+    ]
+}
+
+fn secret_types() -> Vec<Rule> {
+    let basic = "a Secret of type kubernetes.io/basic-auth needs an entry of \
+                 spec.target.additionalOutputFormats with key: password and type: BasicAuth";
+    let docker = "a Secret of type kubernetes.io/dockerconfigjson needs an entry of \
+                  spec.target.additionalOutputFormats with key: .dockerconfigjson and type: \
+                  DockerConfigJSON";
+    let with = |kind: &str, entries: Value| {
+        let mut change = target_forms(&entries);
+        merge(&mut change, &json!({"target": {"type": kind}}));
+        change
+    };
+    let config = |key: &str| {
+        let registries = json!({"registries": ["registry.example.com"]});
+        json!([{"key": key, "type": "DockerConfigJSON", "dockerConfigJSON": registries}])
+    };
+    let (basic_type, docker_type) = ("kubernetes.io/basic-auth", "kubernetes.io/dockerconfigjson");
+    let entry = json!([{"key": "password", "type": "BasicAuth"}]);
+    let raw = json!([{"key": "password", "type": "Raw"}]);
+    let one = |message, accepted, refused| rule(".spec.target", message, accepted, refused);
+    vec![
+        one(basic, with(basic_type, entry.clone()), with(basic_type, raw)),
+        one(basic, with("Opaque", json!([])), json!({"target": {"type": basic_type}})),
+        one(
+            docker,
+            with(docker_type, config(".dockerconfigjson")),
+            with(docker_type, config("config.json")),
+        ),
+        one(docker, with("Opaque", config("a")), json!({"target": {"type": docker_type}})),
+        one(docker, with(basic_type, entry.clone()), with(docker_type, entry)),
+    ]
+}
+
+fn templates() -> Vec<Rule> {
+    let spelled = "a key of spec.target.template.data must have 1 to 253 characters and can't be \
+                   expires-at or token-type: these hold the expiry and the type of the token";
+    let taken = "a key of spec.target.template.data is written already: give it another key than \
+                 spec.target.tokenKey and those of spec.target.additionalOutputFormats";
+    let data = |key: &str| json!({"target": {"template": {"data": {key: "{{ token }}"}}}});
+    let with = |key: &str, target: Value| {
+        let mut change = data(key);
+        merge(&mut change, &json!({ "target": target }));
+        change
+    };
+    let key = |accepted: &str, refused: &str| {
+        rule(".spec.target.template.data", spelled, data(accepted), data(refused))
+    };
+    let one = |accepted, refused| rule(".spec.target", taken, accepted, refused);
+    let raw = json!({"additionalOutputFormats": [{"key": "a", "type": "Raw"}]});
+    vec![
+        key("expires", "expires-at"),
+        key("type", "token-type"),
+        key("a", ""),
+        key(&"a".repeat(253), &"a".repeat(254)),
+        one(data("config"), data("token")),
+        one(with("token", json!({"tokenKey": "t"})), with("t", json!({"tokenKey": "t"}))),
+        one(with("b", raw.clone()), with("a", raw)),
+    ]
+}
+
+/// Labels and annotations that no template may set; each is tried as both.
+pub(crate) const RESERVED_METADATA: [&str; 36] = [
+    "app.kubernetes.io/managed-by",
+    "app.kubernetes.io/instance",
+    "kubernetes.io/service-account.name",
+    "kubernetes.io/metadata.name",
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "k8s.io/x",
+    "clusterctl.cluster.x-k8s.io/move",
+    "cluster.x-k8s.io/cluster-name",
+    "x-k8s.io/x",
+    "oauthcc.dev/owner-uid",
+    "oauthcc.dev/allowed-token-hosts",
+    "oauthcc.dev/managed",
+    "oauthcc.dev/adopt-by",
+    "reflector.v1.k8s.emberstack.com/reflection-allowed",
+    "reflector.v1.k8s.emberstack.com/reflection-auto-enabled",
+    "reflector.v1.k8s.emberstack.com/reflects",
+    "replicator.v1.mittwald.de/replicate-to",
+    "replicator.v1.mittwald.de/replication-allowed",
+    "replicator.v1.mittwald.de/replicate-from",
+    "secret-generator.v1.mittwald.de/autogenerate",
+    "v1.kubernetes-replicator.olli.com/replicate-to",
+    "sealedsecrets.bitnami.com/managed",
+    "sealedsecrets.bitnami.com/sealed-secrets-key",
+    "argocd.argoproj.io/secret-type",
+    "argocd.argoproj.io/instance",
+    "kubed.appscode.com/sync",
+    "config-syncer.appscode.com/sync",
+    "kustomize.toolkit.fluxcd.io/name",
+    "helm.toolkit.fluxcd.io/name",
+    "meta.helm.sh/release-name",
+    "helm.sh/resource-policy",
+    "generate.kyverno.io/clone-source",
+    "management.cattle.io/project-scoped-secret",
+    "clustersecret.io/synced",
+    "external-secrets.io/x",
+    "apps.open-cluster-management.io/deployables",
+];
+
+fn reserved_metadata() -> Vec<Rule> {
+    let one = |path, message, kind: &str, name: &str| {
+        let change =
+            |name: &str| json!({"target": {"template": {"metadata": {kind: {name: "x"}}}}});
+        rule(path, message, change(&format!("near-{name}")), change(name))
+    };
+    let label = "a label of spec.target.template.metadata is reserved: no label of kubernetes.io, k8s.io, \
+                 oauthcc.dev, or of a controller that copies or deletes Secrets may be set";
+    let annotation = "an annotation of spec.target.template.metadata is reserved: no annotation of \
+                      kubernetes.io, k8s.io, oauthcc.dev, or of a controller that copies or deletes \
+                      Secrets may be set";
+    let labels = ".spec.target.template.metadata.labels";
+    let annotations = ".spec.target.template.metadata.annotations";
+    let as_both = |name| {
+        [one(labels, label, "labels", name), one(annotations, annotation, "annotations", name)]
+    };
+    RESERVED_METADATA.into_iter().flat_map(as_both).collect()
 }
 
 fn times() -> Vec<Rule> {

@@ -1,0 +1,175 @@
+//! What the managed Secret holds beside token and expiry: the forms and templates of `spec.target`.
+//! In: a spec, a token with its record. Out: [`Shape`], what metadata must tell; [`Content`], what is
+//! written; or why it can't be written as it is asked for.
+//!
+//! **Invariant:** the same spec and token give the same bytes, and no message repeats a value: a
+//! template is tried with a token that opens nothing before any is asked for.
+
+mod check;
+mod format;
+mod template;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use aws_lc_rs::digest;
+use jiff::Timestamp;
+
+use crate::domain::crd::{
+    EXPIRES_AT_KEY, FormatType, OAuthClientCredentialSpec, OUTPUT_VERSION, OutputFormat,
+    TOKEN_TYPE_KEY, Template, TemplateMetadata, USERNAME_KEY,
+};
+use crate::domain::plan::Fault;
+use crate::domain::reason::Reason;
+use crate::domain::redacted::Redacted;
+use crate::domain::secret::{ManagedSecret, Record};
+
+/// Stands before the digest of what is asked for; another one is of another version of the operator.
+const VERSION: &str = "v1:";
+
+/// What the metadata of a managed Secret must tell where it is as the spec asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Keys of `data`.
+    pub keys: BTreeSet<String>,
+    /// Names of the labels of the template.
+    pub labels: BTreeSet<String>,
+    /// Names of the annotations of the template.
+    pub annotations: BTreeSet<String>,
+    /// The digest of forms and templates, where there are any.
+    pub version: Option<String>,
+}
+
+impl Shape {
+    /// What the spec asks for; `token_key` is where the token lies.
+    pub fn of(spec: &OAuthClientCredentialSpec, token_key: &str) -> Self {
+        let base = [token_key, EXPIRES_AT_KEY, TOKEN_TYPE_KEY];
+        let mut keys: BTreeSet<String> = base.map(str::to_owned).into();
+        for format in formats(spec) {
+            keys.extend(format_keys(format).map(str::to_owned));
+        }
+        let names = |map: fn(&TemplateMetadata) -> &BTreeMap<String, String>| {
+            let map = metadata(spec).map(map);
+            map.into_iter().flat_map(BTreeMap::keys).cloned().collect()
+        };
+        keys.extend(template(spec).into_iter().flat_map(|template| template.data.keys()).cloned());
+        Self {
+            keys,
+            labels: names(|metadata| &metadata.labels),
+            annotations: names(|metadata| &metadata.annotations),
+            version: version(spec),
+        }
+    }
+
+    /// Whether a Secret with this annotation was written with the same forms and templates. What
+    /// another version of the operator wrote is trusted until the next rotation.
+    pub fn fits(&self, written: Option<&str>) -> bool {
+        let unknown = |written: &str| !written.starts_with(VERSION);
+        self.version.as_deref() == written
+            || (self.version.is_some() && written.is_some_and(unknown))
+    }
+}
+
+/// The managed Secret as it is written. `Debug` shows no token.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// The type of the Secret.
+    pub secret_type: &'static str,
+    /// Keys and values.
+    pub data: BTreeMap<String, Redacted<String>>,
+    /// The labels of the template.
+    pub labels: BTreeMap<String, String>,
+    /// The annotations of the template, and the version of what it was written with.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What is written for this token.
+///
+/// # Errors
+/// A form or a template that can't be written; the message names its field and no value.
+pub fn content(spec: &OAuthClientCredentialSpec, secret: &ManagedSecret) -> Result<Content, Fault> {
+    let mut data = BTreeMap::new();
+    for one in formats(spec) {
+        format::write(one, secret, &mut data)?;
+    }
+    if let Some(template) = template(spec) {
+        template::write(&template.data, secret, &mut data)?;
+    }
+    data.extend(secret.data());
+    let TemplateMetadata { labels, mut annotations } = metadata(spec).cloned().unwrap_or_default();
+    annotations.extend(version(spec).map(|version| (OUTPUT_VERSION.to_owned(), version)));
+    Ok(Content { secret_type: secret_type(spec), data, labels, annotations })
+}
+
+/// Why the target can't be written as it is asked for, whatever the token.
+pub fn fault(spec: &OAuthClientCredentialSpec) -> Option<Fault> {
+    let target = spec.target.as_ref()?;
+    check::check(target, spec.token_key()).or_else(|| {
+        let template = target.template.as_ref().filter(|template| !template.data.is_empty())?;
+        template::write(&template.data, &stand_in(spec), &mut BTreeMap::new()).err()
+    })
+}
+
+/// A token that opens nothing, to try a template with.
+fn stand_in(spec: &OAuthClientCredentialSpec) -> ManagedSecret {
+    let record = Record {
+        issued_at: Timestamp::UNIX_EPOCH,
+        expires_at: Timestamp::UNIX_EPOCH,
+        revision: 1,
+        fingerprint: String::new(),
+        inputs_version: String::new(),
+        token_key: spec.token_key().to_owned(),
+        refresh_at: None,
+    };
+    let token = Redacted::new("a-token-that-opens-nothing".to_owned());
+    ManagedSecret { token, token_type: "Bearer".to_owned(), record }
+}
+
+fn formats(spec: &OAuthClientCredentialSpec) -> &[OutputFormat] {
+    spec.target.as_ref().map_or(&[], |target| &target.additional_output_formats)
+}
+
+fn template(spec: &OAuthClientCredentialSpec) -> Option<&Template> {
+    spec.target.as_ref()?.template.as_ref()
+}
+
+fn metadata(spec: &OAuthClientCredentialSpec) -> Option<&TemplateMetadata> {
+    template(spec)?.metadata.as_ref()
+}
+
+fn secret_type(spec: &OAuthClientCredentialSpec) -> &'static str {
+    spec.target.as_ref().and_then(|target| target.secret_type).unwrap_or_default().as_str()
+}
+
+/// The keys that a form writes.
+fn format_keys(format: &OutputFormat) -> impl Iterator<Item = &str> {
+    let second = (format.format == FormatType::BasicAuth).then_some(USERNAME_KEY);
+    [format.key.as_str()].into_iter().chain(second)
+}
+
+/// The digest of forms and templates: metadata can't tell an edit under the same key otherwise. Their
+/// order says nothing, and nothing of it is secret.
+fn version(spec: &OAuthClientCredentialSpec) -> Option<String> {
+    let mut formats: Vec<_> = formats(spec).iter().collect();
+    let template = template(spec).filter(|template| **template != Template::default());
+    if formats.is_empty() && template.is_none() {
+        return None;
+    }
+    formats.sort_by(|one, other| one.key.cmp(&other.key));
+    // Members stand in the order of the types, and maps are sorted, whatever serde_json is built with.
+    let canonical = serde_json::to_string(&(formats, template)).unwrap_or_default();
+    let digest = digest::digest(&digest::SHA256, canonical.as_bytes());
+    let mut version = VERSION.to_owned();
+    for byte in digest.as_ref().iter().take(16) {
+        // Writing to a String can't fail.
+        let _ = write!(version, "{byte:02x}");
+    }
+    Some(version)
+}
+
+fn invalid(message: String) -> Fault {
+    Fault { reason: Reason::TemplateInvalid, message }
+}
+
+#[cfg(test)]
+mod tests;
