@@ -4,6 +4,7 @@
 //! **Invariant:** nothing but the client Secret and the managed Secret holds a secret value, raw or
 //! encoded; and the same look finds each value where it must be, so its silence says something.
 
+mod forms;
 mod methods;
 mod provoke;
 mod scanner;
@@ -53,6 +54,7 @@ async fn no_leak() -> Outcome {
 async fn provoke_and_look(canary: &Canary) -> Outcome {
     try_join_all(canary.scenarios()).await?;
     try_join_all(canary.methods()).await?;
+    canary.every_form().await?;
     canary.outlives_an_outage_of_the_api_server().await?;
     canary.restart().await?;
     try_join_all([canary.comparison().boxed(), canary.drift().boxed()]).await?;

@@ -22,6 +22,7 @@ mod drift;
 mod failures;
 mod figures;
 mod foreign;
+mod formats;
 mod grants;
 mod metrics;
 mod obstacles;
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
         takeover::tests(&suite),
         rivals::tests(&suite),
         drift::tests(&suite),
+        formats::tests(&suite),
         deletion::tests(&suite),
         outage::tests(&suite),
         shutdown::tests(&suite),

@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use crate::tenant::Tenant;
 use crate::world::World;
 use crate::{Outcome, Suite};
-use examples::{RENAMED, credential, merge};
+use examples::{RENAMED, RETYPED, credential, merge};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -79,12 +79,13 @@ fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Map<String, Va
     }
 }
 
-const KEYWORDS: [&str; 8] = [
+const KEYWORDS: [&str; 9] = [
     "pattern",
     "minLength",
     "maxLength",
     "minimum",
     "maximum",
+    "minItems",
     "maxItems",
     "maxProperties",
     "enum",
@@ -122,7 +123,8 @@ fn complete() -> Outcome {
         wanted.extend(named.filter(|limit| !status || limit.contains(" rule: ")));
     });
     let mut given: BTreeSet<String> = all_examples().map(|example| example.limit).collect();
-    given.insert(format!(" rule: {RENAMED}")); // It needs an older object: see `renames`.
+    // They need an older object: see `renames`.
+    given.extend([RENAMED, RETYPED].map(|message| format!(" rule: {message}")));
     let without: Vec<_> = wanted.difference(&given).collect();
     ensure!(without.is_empty(), "no example of {without:#?}");
     let gone: Vec<_> = given.difference(&wanted).collect();
@@ -200,9 +202,16 @@ async fn renames(world: Arc<World>) -> Outcome {
         ("plain", json!({"tokenKey": "access-token"})),
         ("plain", Value::Null),
         ("named", json!({"name": "token", "tokenKey": "access-token"})),
+        ("plain", json!({"type": "Opaque"})),
     ] {
         let answer = change(name, target.clone()).await?;
         ensure!(answer.is_ok(), "the target of {name} may not become {target}: {answer:?}");
+    }
+    let forms = json!([{"key": "password", "type": "BasicAuth"}]);
+    let basic = json!({"type": "kubernetes.io/basic-auth", "additionalOutputFormats": forms});
+    match change("plain", basic).await? {
+        Ok(_) => bail!("the type may change"),
+        Err(message) => ensure!(message.contains(RETYPED), "{message}"),
     }
     Ok(())
 }
@@ -263,7 +272,15 @@ fn complete_specs() -> Vec<Value> {
     });
     let mut hmac = examples::method("ClientSecretJWT");
     merge(&mut hmac, &json!({"clientAuthentication": {"clientSecretJWT": {"algorithm": "HS256"}}}));
-    vec![usual, hmac, examples::private_key("k"), examples::service_account()]
+    let mut forms = examples::target_forms(&json!([
+        {"key": "n", "type": "Netrc", "netrc": {"machine": "m"}},
+        {"key": "d", "type": "DockerConfigJSON", "dockerConfigJSON": {"registries": ["r"]}},
+        {"key": "password", "type": "BasicAuth", "basicAuth": {"username": "u"}},
+        {"key": "e", "type": "Env", "env": {"name": "E"}},
+    ]));
+    let template = json!({"metadata": {"labels": {"team": "sales"}}, "data": {"k": "{{ token }}"}});
+    merge(&mut forms, &json!({"target": {"template": template}}));
+    vec![usual, hmac, forms, examples::private_key("k"), examples::service_account()]
 }
 
 /// Writes `namespace` into every object of a value that has fields, and tells which these are.

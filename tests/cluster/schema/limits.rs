@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::Example;
-use super::examples::{method, private_key, service_account};
+use super::examples::{method, private_key, service_account, target_forms};
 
 /// One field, and a change that makes a spec in which it has a place.
 struct Field {
@@ -122,7 +122,7 @@ pub fn limits() -> Vec<Example> {
     };
     let all =
         [vec![no_spec], location(), credentials(), methods(), assertions(), asked(), request()];
-    let more = [entries(), response(), tls(), rotation(), target()];
+    let more = [entries(), response(), tls(), rotation(), target(), forms(), templates()];
     all.into_iter().chain(more).flatten().collect()
 }
 
@@ -339,5 +339,116 @@ fn target() -> Vec<Example> {
     let longest = "a".repeat(253);
     let mut all = plain("target.name").text((1, "t"), &longest, &NAMES);
     all.extend(plain("target.tokenKey").text((1, "k"), &longest, &KEYS));
+    all
+}
+
+/// One entry of each type that has a member.
+fn entry(kind: &str) -> Value {
+    let mut entry = json!({"key": "k", "type": kind});
+    match kind {
+        "Netrc" => entry["netrc"] = json!({"machine": "m", "login": "l"}),
+        "DockerConfigJSON" => {
+            entry["dockerConfigJSON"] = json!({"registries": ["r"], "username": "u"});
+        }
+        "BasicAuth" => {
+            entry["key"] = json!("password");
+            entry["basicAuth"] = json!({"username": "u"});
+        }
+        "Env" => entry["env"] = json!({"name": "E"}),
+        _ => {}
+    }
+    entry
+}
+
+fn forms() -> Vec<Example> {
+    let of = |path, kind| field(path, target_forms(&json!([entry(kind)])));
+    let list = "target.additionalOutputFormats";
+    let numbered = |number: usize| json!({"key": format!("k{number}"), "type": "Raw"});
+    let two =
+        |one: &str, two: &str| json!([{"key": one, "type": "Raw"}, {"key": two, "type": "JSON"}]);
+    let both = target_forms(&json!([entry("BasicAuth"), {
+        "key": ".dockerconfigjson", "type": "DockerConfigJSON",
+        "dockerConfigJSON": {"registries": ["r"]},
+    }]));
+    let types = ["Opaque", "kubernetes.io/basic-auth", "kubernetes.io/dockerconfigjson"];
+    let mut all = field("target.type", both).choice(&types);
+    all.push(plain(list).entries(16, numbered));
+    all.push(plain(list).limit("map", two("a", "b"), two("a", "a"), "Duplicate value"));
+    all.extend(
+        ["key", "type"].map(|name| of("target.additionalOutputFormats[]", "Raw").required(name)),
+    );
+    let key = of("target.additionalOutputFormats[].key", "Raw");
+    all.extend(key.text((1, "k"), &"k".repeat(253), &KEYS));
+    let kinds =
+        ["Raw", "AuthorizationHeader", "BasicAuth", "Netrc", "DockerConfigJSON", "JSON", "Env"];
+    let says = format!("supported values: {}", kinds.map(|kind| format!("{kind:?}")).join(", "));
+    all.extend(kinds.map(|kind| Example {
+        limit: ".spec.target.additionalOutputFormats[].type enum".to_owned(),
+        accepted: target_forms(&json!([entry(kind)])),
+        refused: target_forms(&json!([{"key": "k", "type": "Response"}])),
+        says: says.clone(),
+    }));
+    all.extend(members());
+    all
+}
+
+fn members() -> Vec<Example> {
+    let of = |path, kind| field(path, target_forms(&json!([entry(kind)])));
+    let mut all = vec![
+        of("target.additionalOutputFormats[].netrc", "Netrc").required("machine"),
+        of("target.additionalOutputFormats[].env", "Env").required("name"),
+        of("target.additionalOutputFormats[].dockerConfigJSON", "DockerConfigJSON")
+            .required("registries"),
+    ];
+    let machine = of("target.additionalOutputFormats[].netrc.machine", "Netrc");
+    let wrong = ["https://m", "m login x", "m\n", "\u{e9}"];
+    all.extend(machine.text((1, "m"), &"m".repeat(253), &wrong));
+    let login = of("target.additionalOutputFormats[].netrc.login", "Netrc");
+    all.extend(login.text((1, "l"), &"l".repeat(256), &["a b", "a\n", "\"a\"", "\u{e9}"]));
+    let registries = "target.additionalOutputFormats[].dockerConfigJSON.registries";
+    let list = of(registries, "DockerConfigJSON");
+    all.push(list.entries(16, |number| json!(format!("r{number}"))));
+    let says = "should have at least 1 items";
+    all.push(list.limit("minItems", json!(["r"]), json!([]), says));
+    all.push(list.limit("set", json!(["a", "b"]), json!(["a", "a"]), "Duplicate value"));
+    let registry =
+        of("target.additionalOutputFormats[].dockerConfigJSON.registries[]", "DockerConfigJSON");
+    all.extend(registry.text((1, "r"), &"r".repeat(253), &["a b", "a\n", "\"a\"", "\u{e9}"]));
+    for (path, kind) in [
+        ("target.additionalOutputFormats[].dockerConfigJSON.username", "DockerConfigJSON"),
+        ("target.additionalOutputFormats[].basicAuth.username", "BasicAuth"),
+    ] {
+        let wrong = ["a b", "a:b", "a\n", "\u{e9}"];
+        all.extend(of(path, kind).text((1, "u"), &"u".repeat(256), &wrong));
+    }
+    let name = of("target.additionalOutputFormats[].env.name", "Env");
+    all.extend(name.text((1, "_"), &"E".repeat(128), &["1A", "A-B", "A B", "A=B", "A\n"]));
+    all
+}
+
+fn templates() -> Vec<Example> {
+    let base = json!({"target": {"template": {
+        "metadata": {"labels": {"a": "x"}, "annotations": {"a": "x"}},
+        "data": {"a": "x"},
+    }}});
+    let many = |count: usize| -> Value {
+        (0..count).map(|number| (format!("k{number}"), json!("v"))).collect()
+    };
+    let most = |path, most| {
+        let says = format!("must have at most {most} items");
+        field(path, base.clone()).limit("maxProperties", many(most), many(most + 1), &says)
+    };
+    let mut all = vec![
+        most("target.template.data", 16),
+        most("target.template.metadata.labels", 32),
+        most("target.template.metadata.annotations", 32),
+    ];
+    let text = field("target.template.data{}", base.clone());
+    all.extend(text.text((0, ""), &"t".repeat(8192), &[]));
+    let label = field("target.template.metadata.labels{}", base.clone());
+    let wrong = ["-a", "a-", "a b", "a/b", "\u{e9}", "a\n"];
+    all.extend(label.text((0, ""), &"a".repeat(63), &wrong));
+    let annotation = field("target.template.metadata.annotations{}", base.clone());
+    all.extend(annotation.text((0, ""), &"a".repeat(4096), &[]));
     all
 }
