@@ -114,7 +114,9 @@ pub async fn read_back(
     let spec_key = o.credential.spec.token_key();
     let key = o.record().map_or_else(|| spec_key.to_owned(), |record| record.token_key);
     let text = |key: &str| text_of(&secret, key);
-    let token = text(&key).filter(|_| target.is_owned_by(o.uid()) && target.holds_our(&key));
+    let known = o.record().is_some() || o.token_lies_as_asked();
+    let ours = known && target.is_owned_by(o.uid()) && target.holds_our(&key);
+    let token = text(&key).filter(|_| ours);
     let unaltered_expiry = text(EXPIRES_AT_KEY).filter(|_| target.holds_our(EXPIRES_AT_KEY));
     let expires_at = unaltered_expiry.and_then(|text| text.expose().parse().ok());
     let recovered = || target.recovered_record(expires_at, &key, now);

@@ -148,8 +148,7 @@ fn target_drifted(o: &Observation, now: Timestamp) -> Option<Decision> {
         return None;
     }
     let Some(record) = o.record() else {
-        let token_is_ours =
-            target.record().is_none() && target.holds_our(o.credential.spec.token_key());
+        let token_is_ours = target.record().is_none() && o.token_lies_as_asked();
         return token_is_ours.then_some(Decision::Repair);
     };
     let lives = record.expires_at > now;
@@ -188,8 +187,8 @@ fn request_due(o: &Observation, now: Timestamp) -> Option<Decision> {
 pub fn due(o: &Observation, now: Timestamp) -> Option<Trigger> {
     let Some(target) = o.own_target() else { return Some(Trigger::SecretMissing) };
     let Some(record) = o.record() else {
-        let repairable = o.memory.unrepairable != Some(target.resource_version)
-            && target.holds_our(o.credential.spec.token_key());
+        let repairable =
+            o.memory.unrepairable != Some(target.resource_version) && o.token_lies_as_asked();
         return (!repairable).then_some(Trigger::SecretDrift);
     };
     if !fingerprint::fits_spec(&record.fingerprint, &o.request_digest()) {

@@ -322,6 +322,16 @@ impl Observation {
         target.holds_our(&record.token_key).then_some(record)
     }
 
+    /// Whether the token lies under the key of the spec, where no annotation says under which: not where
+    /// the Secret was written for other keys, since a form could then be taken for the token.
+    pub fn token_lies_as_asked(&self) -> bool {
+        self.own_target().is_some_and(|target| {
+            let applied = target.applied.as_ref();
+            let known = applied.is_some_and(|applied| applied.data.is_subset(&self.shape().keys));
+            known && target.holds_our(self.credential.spec.token_key())
+        })
+    }
+
     /// What the token in the managed Secret is worth at `now`.
     pub fn token_state(&self, now: Timestamp) -> TokenState {
         self.state_of(self.record().as_ref(), now)

@@ -705,6 +705,21 @@ fn drift_of_a_form_is_repaired_from_the_token() {
 }
 
 #[test]
+fn a_form_is_never_taken_for_the_token_once_nothing_says_where_it_lies() {
+    let form = json!({"additionalOutputFormats": [{"key": "a", "type": "JSON"}]});
+    let mut life = Life::new(&json!({ "target": form }));
+    life.run_for(Duration::from_secs(60));
+    let mut bare = life.o.target.present().cloned().unwrap();
+    bare.marks.clear();
+    life.o.target = Known::Present(bare);
+    life.edit_spec(|credential| credential.spec.target = Some(target(json!({"tokenKey": "a"}))));
+    life.restart();
+    life.run_for(Duration::from_secs(60));
+    assert_eq!(life.requests.last().unwrap().1, Trigger::SecretDrift);
+    assert_eq!((life.requests.len(), life.writes), (2, 2));
+}
+
+#[test]
 fn a_broken_template_asks_for_nothing_and_the_old_token_stays() {
     let broken = json!({"template": {"data": {"a": "{{ nothing }}"}}});
     let mut life = Life::new(&json!({ "target": broken }));
