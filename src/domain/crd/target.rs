@@ -121,7 +121,7 @@ pub struct OutputFormat {
     /// writes `username` beside it.
     #[schemars(length(min = 1, max = 253), regex(pattern = SECRET_KEY_PATTERN))]
     pub key: String,
-    /// The form; there is no default where it is absent: it is required.
+    /// The form; it is required, so that nothing is written where it is absent.
     #[serde(rename = "type")]
     pub format: FormatType,
     /// For type `Netrc`.
@@ -138,7 +138,7 @@ pub struct OutputFormat {
     pub env: Option<Env>,
 }
 
-/// The form; there is no default where it is absent: it is required.
+/// The form; it is required, so that nothing is written where it is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FormatType {
     /// The token alone, under one more key.
