@@ -30,7 +30,7 @@ run: binary ## Run the operator against the current kubectl context; ARGS="--log
 ##@ Check it
 
 .PHONY: test
-test: prerequisites control-plane check-manifests ## Run every test, on a real control plane and a real authorization server
+test: prerequisites control-plane check-manifests ## Run the tests, on a real control plane and a real authorization server
 	$(STEP) "running the tests (building them takes about 4 minutes the first time, running them a few)"
 	@$(CARGO) test --workspace --locked
 
@@ -47,6 +47,8 @@ lint: prerequisites ## Check format, lints and the import fence of src/domain
 	$(STEP) "clippy (about 3 minutes the first time)"
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@$(CARGO) clippy --workspace --test keycloak --locked -- -D warnings
+	$(STEP) "the lock of fuzz/"
+	@$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	$(STEP) "the rules of the house"
 	@$(CARGO) test --quiet --locked --test house
 
