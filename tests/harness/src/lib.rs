@@ -17,6 +17,7 @@ pub mod control_plane;
 pub mod faults;
 mod http;
 pub mod installation;
+mod introspection;
 pub mod keycloak;
 pub mod keys;
 pub mod operator;
