@@ -36,8 +36,8 @@ test: prerequisites control-plane check-manifests ## Run the tests, on a real co
 
 # Of the workspace, so that its dependencies are those of `make test`, built with the same features.
 .PHONY: test-keycloak
-test-keycloak: prerequisites control-plane keycloak ## Run the tests on a real Keycloak, half a minute; needs Java 17 or later and Maven as well
-	$(STEP) "running the tests on Keycloak (building them takes about 4 minutes the first time, running them half a minute)"
+test-keycloak: prerequisites control-plane keycloak ## Run the operator on a real Keycloak, under a minute; needs Java 17 or later and Maven as well
+	$(STEP) "running the tests on Keycloak (building them takes about 4 minutes the first time, running them under a minute)"
 	@$(CARGO) test --workspace --locked --test keycloak
 
 .PHONY: lint
