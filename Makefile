@@ -30,14 +30,14 @@ run: binary ## Run the operator against the current kubectl context; ARGS="--log
 ##@ Check it
 
 .PHONY: test
-test: prerequisites control-plane check-manifests ## Run every test, on a real control plane and a real authorization server
+test: prerequisites control-plane check-manifests ## Run the tests, on a real control plane and a real authorization server
 	$(STEP) "running the tests (building them takes about 4 minutes the first time, running them a few)"
 	@$(CARGO) test --workspace --locked
 
 # Of the workspace, so that its dependencies are those of `make test`, built with the same features.
 .PHONY: test-keycloak
-test-keycloak: prerequisites control-plane keycloak ## Run the tests on a real Keycloak, half a minute; needs Java 17 or later and Maven as well
-	$(STEP) "running the tests on Keycloak (building them takes about 4 minutes the first time, running them half a minute)"
+test-keycloak: prerequisites control-plane keycloak ## Run the operator on a real Keycloak, under a minute; needs Java 17 or later and Maven as well
+	$(STEP) "running the tests on Keycloak (building them takes about 4 minutes the first time, running them under a minute)"
 	@$(CARGO) test --workspace --locked --test keycloak
 
 .PHONY: lint
@@ -47,6 +47,8 @@ lint: prerequisites ## Check format, lints and the import fence of src/domain
 	$(STEP) "clippy (about 3 minutes the first time)"
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@$(CARGO) clippy --workspace --test keycloak --locked -- -D warnings
+	$(STEP) "the lock of fuzz/"
+	@$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	$(STEP) "the rules of the house"
 	@$(CARGO) test --quiet --locked --test house
 

@@ -126,6 +126,12 @@ impl Endpoint {
         Ok(Self { settings, transports, metadata: Arc::new(Metadata::new()) })
     }
 
+    /// Lets go of the connections and keys that nobody has asked for in the last minute; to be called
+    /// now and then.
+    pub fn drop_idle(&self) {
+        self.transports.drop_idle();
+    }
+
     /// The connections with the trust and the identity that a request asks for.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use crate::domain::address::AddressPolicy;
 use crate::domain::consent::{ConsentPolicy, TokenHost};
-use crate::domain::proxy::{self, Bypass, Proxy};
+use crate::domain::proxy::{Bypass, Proxy};
 use crate::domain::redacted::Redacted;
 use crate::domain::schedule::SchedulePolicy;
 
@@ -237,13 +237,11 @@ fn proxy(
             )),
         };
     };
+    // Nothing of it is shown: what can't be read may hold a password anywhere.
     let proxy = Proxy::parse(url.expose()).ok_or_else(|| {
-        let text = format!(
-            "invalid value '{}' for '--proxy <URL>': it is not the URL of a proxy; accepted: \
-             http://, a host and a port, for example http://proxy.example.com:3128, with \
-             user:password@ before the host where the proxy asks for it\n",
-            proxy::shown(url.expose())
-        );
+        let text = "invalid value for '--proxy <URL>': it is not the URL of a proxy; accepted: http://, \
+                    a host and a port, for example http://proxy.example.com:3128, with user:password@ \
+                    before the host where the proxy asks for it\n";
         clap::Error::raw(ErrorKind::ValueValidation, text)
     })?;
     Ok(Some(Proxy { bypass, ..proxy }))

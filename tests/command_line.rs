@@ -45,8 +45,8 @@ fn a_bad_value_of_each_flag_and_variable_ends_the_process_with_what_is_accepted(
         for output in [as_flag, as_variable] {
             let text = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(2), "{name}: {text}");
-            // Of a list, the entry that is wrong is shown.
-            let shown = value.split(',').next_back().unwrap();
+            // Of a list, the entry that is wrong is shown; of a proxy nothing, as it may hold a password.
+            let shown = if name == "proxy" { "" } else { value.split(',').next_back().unwrap() };
             for part in [&flag, shown, accepted] {
                 assert!(text.contains(part), "{name} does not say {part}: {text}");
             }

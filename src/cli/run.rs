@@ -86,11 +86,18 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         governor,
         metrics,
     };
+    let idle = context.endpoint.clone();
     let controller = Controller::for_stream(watches.credentials, watches.store)
         .reconcile_on(stream::poll_fn(move |cx| woken.poll_recv(cx)).map(watch::object_ref))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile::reconcile, reconcile::error_policy, Arc::new(context));
-    drive(controller, &probes.heartbeat, &stop, || wake_all(&index, &wake)).await;
+    let on_tick = |jumped| {
+        idle.drop_idle();
+        if jumped {
+            wake_all(&index, &wake);
+        }
+    };
+    drive(controller, &probes.heartbeat, &stop, on_tick).await;
     references.abort();
     drop(timeout(Duration::from_secs(1), served).await);
     tracing::info!("stopped");
@@ -102,7 +109,7 @@ async fn drive<T, E: std::error::Error + 'static>(
     controller: impl futures::Stream<Item = Result<T, ControllerError<reconcile::Error, E>>>,
     heartbeat: &Heartbeat,
     stop: &CancellationToken,
-    wake_all: impl Fn(),
+    on_tick: impl Fn(bool),
 ) {
     let mut results = std::pin::pin!(controller);
     let mut tick = interval(TICK);
@@ -122,9 +129,7 @@ async fn drive<T, E: std::error::Error + 'static>(
             },
             _ = tick.tick() => {
                 heartbeat.beat();
-                if clock_jumped(&mut clocks) {
-                    wake_all();
-                }
+                on_tick(clock_jumped(&mut clocks));
             }
             () = &mut given_up => {
                 tracing::warn!("requests in flight did not end in time and are given up");

@@ -17,7 +17,7 @@ use url::Url;
 use crate::domain::{
     crd::{BasicEncoding, ClientAuthenticationMethod},
     fingerprint::SecretValues,
-    plan::ResponseShape,
+    plan::{LocatedBy, ResponseShape},
     redacted::Redacted,
 };
 
@@ -144,6 +144,10 @@ pub struct RequestTraits {
     pub audience_is_given: bool,
     /// Whether scopes were asked for.
     pub scopes: bool,
+    /// The field that says where to ask.
+    pub located_by: LocatedBy,
+    /// Whether the client secret is shorter than the hash that it signs with (RFC 7518 §3.2).
+    pub short_secret: bool,
     /// Whether neither an audience nor a resource (RFC 8707) was asked for.
     pub without_audience: bool,
 }

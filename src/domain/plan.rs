@@ -36,11 +36,36 @@ pub enum Location {
     Issuer(String),
 }
 
+/// The field that says where to ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LocatedBy {
+    /// `spec.tokenURL`.
+    #[default]
+    TokenUrl,
+    /// `spec.issuer`.
+    Issuer,
+    /// `spec.provider`.
+    Provider,
+}
+
+impl LocatedBy {
+    /// The field as it is written.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::TokenUrl => "spec.tokenURL",
+            Self::Issuer => "spec.issuer",
+            Self::Provider => "spec.provider",
+        }
+    }
+}
+
 /// How one credential asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestPlan {
     /// Where.
     pub location: Location,
+    /// Which field says so.
+    pub located_by: LocatedBy,
     /// How the client proves who it is.
     pub method: Method,
     /// How ID and secret are written into the Basic header.
@@ -112,6 +137,11 @@ pub fn plan(spec: &OAuthClientCredentialSpec) -> Result<RequestPlan, Fault> {
     let request = spec.request.clone().unwrap_or_default();
     let plan = RequestPlan {
         location: location(spec, &defaults)?,
+        located_by: match (&spec.token_url, &spec.issuer) {
+            (Some(_), _) => LocatedBy::TokenUrl,
+            (None, Some(_)) => LocatedBy::Issuer,
+            (None, None) => LocatedBy::Provider,
+        },
         method: authentication.method.or(defaults.method).unwrap_or_default(),
         encoding: basic_encoding(&authentication).or(defaults.encoding).unwrap_or_default(),
         hmac_algorithm: authentication

@@ -59,10 +59,9 @@ pub fn absent(used: &UsedObject) -> Fault {
 /// # Errors
 /// A spec that can't be asked with, a URL or an address that is refused.
 pub fn named_endpoint(o: &Observation) -> Result<TokenEndpoint, Fault> {
-    match o.plan()?.location {
-        Location::TokenUrl(url) => permitted_endpoint(o, &url, "spec.tokenURL"),
-        Location::Issuer(url) => permitted_endpoint(o, &url, "spec.issuer"),
-    }
+    let plan = o.plan()?;
+    let (Location::TokenUrl(url) | Location::Issuer(url)) = plan.location;
+    permitted_endpoint(o, &url, plan.located_by.field())
 }
 
 /// A URL that may be asked as far as its spelling tells; `field` is where it is written.

@@ -30,6 +30,11 @@ impl<K: PartialEq, V: Clone> Recent<K, V> {
         self.kept.push((key, value));
     }
 
+    /// Lets go of what `wanted` does not want.
+    pub(super) fn retain(&mut self, wanted: impl Fn(&V) -> bool) {
+        self.kept.retain(|(_, value)| wanted(value));
+    }
+
     /// Everything, the least used first.
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
         self.kept.iter().map(|(_, value)| value)

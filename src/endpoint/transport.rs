@@ -4,7 +4,10 @@
 //! **Invariant:** two requests share a connection only if they ask for the same CA bundle, the same
 //! client certificate and the same key; and no byte of a key reaches an error.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -39,7 +42,11 @@ use crate::{
 /// which takes about 13 ms.
 const MAX_CLIENTS: usize = 64;
 
-/// A transport as a digest of its parts, so that no key is kept to compare by.
+/// How long a client is kept that nobody asks for: it holds a private key, and the Secret of that may
+/// be gone. Its connections are closed after 2 s anyway.
+const CLIENT_IDLE: Duration = Duration::from_secs(60);
+
+/// A transport as a digest of its parts, to compare by.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct TransportKey([u8; 32]);
 
@@ -48,7 +55,25 @@ pub(super) struct Transports {
     settings: Arc<EndpointSettings>,
     lookup: Lookup,
     plain: Client,
-    built: Mutex<Recent<TransportKey, Client>>,
+    built: Mutex<Recent<TransportKey, Built>>,
+}
+
+/// A client, and when it was asked for last.
+#[derive(Clone)]
+struct Built {
+    client: Client,
+    used: Arc<Mutex<Instant>>,
+}
+
+impl Built {
+    fn last_used(&self) -> Instant {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn use_now(&self) -> Client {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.client.clone()
+    }
 }
 
 impl Transports {
@@ -68,12 +93,19 @@ impl Transports {
             return Ok(self.plain.clone());
         }
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = built.get(&key) {
-            return Ok(client);
+        if let Some(known) = built.get(&key) {
+            return Ok(known.use_now());
         }
         let client = self.build(transport)?;
-        built.keep(key, client.clone());
+        let used = Arc::new(Mutex::new(Instant::now()));
+        built.keep(key, Built { client: client.clone(), used });
         Ok(client)
+    }
+
+    /// Lets go of the clients that nobody has asked for lately, and of the keys in them.
+    pub(super) fn drop_idle(&self) {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        built.retain(|known| known.last_used().elapsed() < CLIENT_IDLE);
     }
 
     #[cfg(test)]

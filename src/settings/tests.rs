@@ -114,8 +114,8 @@ fn a_bad_value_is_named_with_its_flag_and_what_is_accepted() {
         let error = settings(&[&format!("{flag}={value}")]).unwrap_err();
         let text = error.to_string();
         assert_eq!(error.exit_code(), 2, "{flag}={value}");
-        // Of a list, the entry that is wrong is shown.
-        let shown = value.rsplit(',').next().unwrap();
+        // Of a list, the entry that is wrong is shown; of a proxy nothing, as it may hold a password.
+        let shown = if flag == "--proxy" { "" } else { value.rsplit(',').next().unwrap() };
         for part in [flag, shown, accepted] {
             assert!(text.contains(part), "{flag}={value} does not say {part}: {text}");
         }
@@ -170,9 +170,12 @@ fn the_password_of_a_proxy_is_in_no_message() {
         "socks5://me:s3cr3t@proxy.example.com",
         "me:s3cr3t@proxy.example.com",
         "http://me:s3@cr3t@proxy.example.com/path",
+        "http://me:s3cr3t%40proxy.example.com:3128",
+        "http://me:s3cr3t",
+        "s3cr3t",
     ] {
         let text = settings(&[&format!("--proxy={written}")]).unwrap_err().to_string();
-        assert!(text.contains("--proxy") && text.contains("***@proxy.example.com"), "{text}");
+        assert!(text.contains("--proxy") && text.contains("http://, a host and a port"), "{text}");
         assert!(!text.contains("s3") && !text.contains("cr3t"), "{text}");
     }
 }

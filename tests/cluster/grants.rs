@@ -14,7 +14,6 @@ use libtest_mimic::Trial;
 use oauthcc_harness::authorization_server::{AuthMethod, Client, RESOURCES};
 use oauthcc_harness::certificates::Certificate;
 use oauthcc_harness::keys::{Key, KeyKind};
-use oauthcc_operator::domain::crd::ALLOWED_TOKEN_HOSTS;
 use serde_json::{Value, json};
 
 use crate::tenant::Tenant;
@@ -88,24 +87,13 @@ impl Registered {
     /// A Secret that consents to the authorization server.
     async fn secret(&self, name: &str, values: Value) -> anyhow::Result<()> {
         let host = self.tenant.world.server.host();
-        self.tenant
-            .apply_secret(json!({
-                "metadata": {"name": name, "annotations": {ALLOWED_TOKEN_HOSTS: host}},
-                "stringData": values,
-            }))
-            .await
+        self.tenant.apply_consenting_secret(name, &host, values).await
     }
 
     /// A Secret of type `kubernetes.io/tls` that consents to the authorization server.
     async fn tls_secret(&self, name: &str, certificate: &Certificate) -> anyhow::Result<()> {
         let host = self.tenant.world.server.host();
-        self.tenant
-            .apply_secret(json!({
-                "metadata": {"name": name, "annotations": {ALLOWED_TOKEN_HOSTS: host}},
-                "type": "kubernetes.io/tls",
-                "stringData": {"tls.crt": certificate.chain_pem(), "tls.key": certificate.key_pem()},
-            }))
-            .await
+        self.tenant.apply_tls_secret(name, &host, certificate).await
     }
 
     /// Applies a credential without a client secret; `changes` are merged into it.

@@ -1,5 +1,5 @@
 //! What an older operator left behind is taken over as it is: the fixture in `tests/fixtures/upgrade`
-//! is what the operator wrote before the whole grant was built.
+//! was written by a build without most fields of the spec.
 //!
 //! **Invariant:** nothing listens at the fixture's endpoint, so a token request would fail and show.
 

@@ -3,24 +3,25 @@
 //! **Invariant:** the tenant acts as an administrator of the cluster would with kubectl; it never
 //! writes status or managed Secrets on the operator's behalf.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
-use k8s_openapi::api::core::v1::Secret;
+use anyhow::ensure;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use kube::{Api, ResourceExt};
 use oauthcc_harness::audit::Mark;
 use oauthcc_harness::authorization_server::Client;
 use oauthcc_harness::wait::wait_for;
-use oauthcc_operator::domain::crd::{
-    ALLOWED_TOKEN_HOSTS, OAuthClientCredential, OAuthClientCredentialStatus,
-};
+use oauthcc_operator::domain::crd::OAuthClientCredentialStatus;
 use serde_json::{Value, json};
 
+use crate::objects::Objects;
 use crate::world::{SOON, World};
+
+pub use crate::objects::token_of;
 
 /// The name of the client Secret of each tenant.
 pub const CLIENT_SECRET: &str = "client";
@@ -34,12 +35,20 @@ pub const ALL_GOOD: &str = "Ready=True/TokenValid ResolvedRefs=True/ResolvedRefs
 pub struct Tenant {
     /// Where it lives.
     pub world: Arc<World>,
-    /// Its namespace.
-    pub namespace: String,
+    /// Its namespace, and what is in it.
+    pub objects: Objects,
     /// Its client ID, unlike any other.
     pub client_id: String,
     /// Its client secret, unlike any other string.
     pub client_secret: String,
+}
+
+impl Deref for Tenant {
+    type Target = Objects;
+
+    fn deref(&self) -> &Objects {
+        &self.objects
+    }
 }
 
 impl Tenant {
@@ -51,7 +60,8 @@ impl Tenant {
         let mut client = Client::new(&client_id, &client_secret);
         client.lifetime = lifetime;
         world.server.add_client(&client).await?;
-        Ok(Self { world: Arc::clone(world), namespace, client_id, client_secret })
+        let objects = Objects { client: world.plane.admin_client(), namespace };
+        Ok(Self { world: Arc::clone(world), objects, client_id, client_secret })
     }
 
     /// The same with a client Secret that consents to the authorization server.
@@ -66,22 +76,8 @@ impl Tenant {
 
     /// Writes the client Secret with its consent.
     pub async fn apply_client_secret(&self, value: &str) -> anyhow::Result<()> {
-        let host = self.world.server.host();
-        self.apply_secret(json!({
-            "metadata": {"name": CLIENT_SECRET, "annotations": {ALLOWED_TOKEN_HOSTS: host}},
-            "stringData": {"client-id": self.client_id, "client-secret": value},
-        }))
-        .await
-    }
-
-    /// Applies a Secret.
-    pub async fn apply_secret(&self, mut secret: Value) -> anyhow::Result<()> {
-        let name = secret["metadata"]["name"].as_str().context("a name")?.to_owned();
-        secret["apiVersion"] = json!("v1");
-        secret["kind"] = json!("Secret");
-        let params = PatchParams::apply("kubectl").force();
-        self.secrets().patch(&name, &params, &Patch::Apply(&secret)).await?;
-        Ok(())
+        let values = json!({"client-id": self.client_id, "client-secret": value});
+        self.apply_consenting_secret(CLIENT_SECRET, &self.world.server.host(), values).await
     }
 
     /// Applies a credential: the usual spec, with `changes` merged into it (RFC 7386).
@@ -91,15 +87,7 @@ impl Tenant {
             "credentialsSecretRef": {"name": CLIENT_SECRET},
         });
         merge(&mut spec, changes);
-        let credential = json!({
-            "apiVersion": "oauthcc.dev/v1alpha1",
-            "kind": "OAuthClientCredential",
-            "metadata": {"name": name},
-            "spec": spec,
-        });
-        let params = PatchParams::apply("kubectl").force();
-        self.credentials().patch(name, &params, &Patch::Apply(&credential)).await?;
-        Ok(())
+        self.apply_spec(name, &spec).await
     }
 
     /// Merges into a credential's metadata.
@@ -133,55 +121,11 @@ impl Tenant {
         Ok(())
     }
 
-    /// The credential as it is.
-    pub async fn get(&self, name: &str) -> anyhow::Result<OAuthClientCredential> {
-        Ok(self.credentials().get(name).await?)
-    }
-
     /// A condition of the credential.
     pub async fn condition(&self, name: &str, kind: &str) -> anyhow::Result<Option<Condition>> {
         let credential = self.get(name).await?;
         let conditions = credential.status.map(|status| status.conditions).unwrap_or_default();
         Ok(conditions.into_iter().find(|condition| condition.type_ == kind))
-    }
-
-    /// Waits until a condition has this status and reason for the present generation.
-    pub async fn wait_condition(
-        &self,
-        name: &str,
-        kind: &str,
-        status: &str,
-        reason: &str,
-    ) -> anyhow::Result<Condition> {
-        let what = format!("{}/{name} to be {kind}={status}/{reason}", self.namespace);
-        let bound = Duration::from_secs(60);
-        wait_for(&what, bound, async || {
-            let credential = self.get(name).await.map_err(|error| error.to_string())?;
-            let generation = credential.metadata.generation;
-            let status_now = credential.status.unwrap_or_default();
-            let found = status_now.conditions.iter().find(|condition| condition.type_ == kind);
-            match found {
-                Some(condition)
-                    if condition.status == status
-                        && condition.reason == reason
-                        && condition.observed_generation == generation =>
-                {
-                    Ok(condition.clone())
-                }
-                _ => Err(serde_json::to_string(&status_now).unwrap_or_default()),
-            }
-        })
-        .await
-    }
-
-    /// Waits until the credential is Ready.
-    pub async fn wait_ready(&self, name: &str) -> anyhow::Result<()> {
-        self.wait_condition(name, "Ready", "True", "TokenValid").await.map(drop)
-    }
-
-    /// The status as it is.
-    pub async fn status(&self, name: &str) -> anyhow::Result<OAuthClientCredentialStatus> {
-        Ok(self.get(name).await?.status.unwrap_or_default())
     }
 
     /// Waits until the conditions are exactly these, for the present generation and in this order,
@@ -224,24 +168,6 @@ impl Tenant {
     pub async fn token(&self, secret: &str) -> anyhow::Result<String> {
         let secret = self.secrets().get(secret).await?;
         token_of(&secret)
-    }
-
-    /// Waits until the managed Secret has this revision or a later one.
-    pub async fn wait_revision(&self, secret: &str, revision: i64) -> anyhow::Result<Secret> {
-        let what = format!("revision {revision} of Secret {}/{secret}", self.namespace);
-        wait_for(&what, Duration::from_secs(90), async || {
-            let found = self.secrets().get_opt(secret).await.map_err(|error| error.to_string())?;
-            let found = found.ok_or("there is no Secret")?;
-            let text = found.annotations().get("oauthcc.dev/revision").cloned().unwrap_or_default();
-            let now: i64 = text.parse().unwrap_or(0);
-            if now >= revision {
-                return Ok(found);
-            }
-            let status = self.status(secret).await.unwrap_or_default();
-            let told = serde_json::to_string(&status).unwrap_or_default();
-            Err(format!("revision {now}, {told}"))
-        })
-        .await
     }
 
     /// How many token requests this tenant's client has made.
@@ -310,23 +236,6 @@ impl Tenant {
     pub async fn expect_calls(&self, mark: Mark, expected: &[(&str, usize)]) -> anyhow::Result<()> {
         self.world.expect_calls(mark, &self.namespace, expected).await
     }
-
-    /// Secrets of the namespace, as an administrator.
-    pub fn secrets(&self) -> Api<Secret> {
-        Api::namespaced(self.world.plane.admin_client(), &self.namespace)
-    }
-
-    /// Credentials of the namespace, as an administrator.
-    pub fn credentials(&self) -> Api<OAuthClientCredential> {
-        Api::namespaced(self.world.plane.admin_client(), &self.namespace)
-    }
-}
-
-/// The token in a managed Secret with the default key.
-pub fn token_of(secret: &Secret) -> anyhow::Result<String> {
-    let data = secret.data.as_ref().and_then(|data| data.get("token"));
-    let Some(token) = data else { bail!("Secret {} holds no token", secret.name_any()) };
-    Ok(String::from_utf8(token.0.clone())?)
 }
 
 /// Merges a change into a value (RFC 7386).

@@ -3,31 +3,35 @@
 //! **Invariant:** what is applied is `charts/install.yaml` and nothing else; the operator has the
 //! rights of its ServiceAccount.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::ops::Deref;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use oauthcc_harness::audit::{CallFilter, Mark};
 use oauthcc_harness::authorization_server::AuthorizationServer;
-use oauthcc_harness::control_plane::{ControlPlane, Options};
-use oauthcc_harness::operator::{Operator, OperatorOptions};
+use oauthcc_harness::control_plane::{self, ControlPlane};
+use oauthcc_harness::installation::{self, Installation};
 use oauthcc_harness::wait::wait_for;
 
-/// Namespace and ServiceAccount of the operator in `charts/install.yaml`.
-pub const OPERATOR: (&str, &str) = ("oauthcc-system", "oauthcc-operator");
+pub use oauthcc_harness::installation::{OPERATOR, tail};
+
 /// A bound for what takes well under a second.
 pub const SOON: Duration = Duration::from_secs(20);
 
 /// Everything that a test needs.
 pub struct World {
-    /// The Kubernetes API.
-    pub plane: ControlPlane,
+    /// The Kubernetes API and the operator.
+    pub installation: Installation,
     /// The token endpoint.
     pub server: AuthorizationServer,
-    kubeconfig: PathBuf,
-    arguments: Vec<String>,
-    operator: Mutex<Option<Operator>>,
+}
+
+impl Deref for World {
+    type Target = Installation;
+
+    fn deref(&self) -> &Installation {
+        &self.installation
+    }
 }
 
 impl World {
@@ -40,56 +44,16 @@ impl World {
 
     /// Starts everything but the operator.
     pub async fn without_operator(arguments: &[&str]) -> anyhow::Result<Self> {
-        let plane = ControlPlane::start(Options::default()).await?;
+        let plane = ControlPlane::start(control_plane::Options::default()).await?;
         let server = AuthorizationServer::start().await?;
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/install.yaml");
-        let manifest = manifest.display().to_string();
-        plane.kubectl(&["apply", "-f", &manifest]).await?;
-        let crd = "crd/oauthclientcredentials.oauthcc.dev";
-        plane.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", crd]).await?;
-        let kubeconfig = plane.kubeconfig_for_service_account(OPERATOR.0, OPERATOR.1).await?;
-        let fixed = [
-            "--trust-bundle".to_owned(),
-            server.ca_file().display().to_string(),
-            "--allow-endpoint-addresses".to_owned(),
-            "127.0.0.0/8,::1/128".to_owned(),
-            "--log-format=json".to_owned(),
-        ];
-        let arguments = fixed.into_iter().chain(arguments.iter().map(ToString::to_string));
-        let arguments = arguments.collect();
-        Ok(Self { plane, server, kubeconfig, arguments, operator: Mutex::default() })
-    }
-
-    /// Starts the operator, at trace level, and waits until it is ready.
-    pub async fn start_operator(&self) -> anyhow::Result<()> {
-        let mut arguments = self.arguments.clone();
-        if !arguments.iter().any(|argument| argument.starts_with("--log-level")) {
-            arguments.push("--log-level=trace".to_owned());
-        }
-        let operator = Operator::start(&OperatorOptions {
-            program: PathBuf::from(env!("CARGO_BIN_EXE_oauthcc")),
-            kubeconfig: self.kubeconfig.clone(),
+        let options = installation::Options {
+            manifests: &Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/install.yaml"),
+            program: Path::new(env!("CARGO_BIN_EXE_oauthcc")),
+            trust_bundle: server.ca_file(),
             arguments,
-            environment: Vec::new(),
-            log: None,
-        })?;
-        let ready = operator.wait_ready(Duration::from_secs(30)).await;
-        ready
-            .with_context(|| format!("the operator is not ready: {}", tail(&operator.output())))?;
-        *self.operator.lock().unwrap_or_else(PoisonError::into_inner) = Some(operator);
-        Ok(())
-    }
-
-    /// Takes the operator out of the world, to stop or kill it.
-    pub fn take_operator(&self) -> anyhow::Result<Operator> {
-        let mut operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
-        operator.take().context("no operator runs")
-    }
-
-    /// All that the operator has printed.
-    pub fn operator_output(&self) -> String {
-        let operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
-        operator.as_ref().map(Operator::output).unwrap_or_default()
+        };
+        let installation = Installation::apply(plane, options).await?;
+        Ok(Self { installation, server })
     }
 
     /// How often the operator has looked at a credential, as its log tells.
@@ -98,26 +62,10 @@ impl World {
         self.operator_output().lines().filter(|told| told.contains(&line)).count()
     }
 
-    /// The operator's process id, while one runs.
-    pub fn operator_pid(&self) -> Option<u32> {
-        let operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
-        operator.as_ref().map(Operator::pid)
-    }
-
-    /// The base URL of probes and metrics.
-    pub fn operator_address(&self) -> String {
-        let operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
-        operator.as_ref().map(Operator::address).unwrap_or_default()
-    }
-
     /// Keeps the logs of everything, and prints where they are.
     pub fn keep_logs(&self) {
-        self.plane.keep_logs();
+        self.installation.keep_logs();
         self.server.keep_logs();
-        let operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(operator) = operator.as_ref() {
-            operator.keep_logs();
-        }
     }
 
     /// What the operator has asked of the API server since `mark` in one namespace, watches and lists
@@ -162,10 +110,4 @@ impl World {
         })
         .await
     }
-}
-
-/// The end of a log.
-pub fn tail(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().rev().take(15).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }

@@ -40,6 +40,7 @@ for expected in \
 	'image: "registry.example.com/oauthcc-operator@sha256:' \
 	'value: "idp.example.com,login.example.com:8443"' \
 	'value: "/etc/oauthcc/trust-bundle/corp.pem"' \
+	'name: "corp-proxy"' \
 	'name: other-oauthcc-operator-metrics'; do
 	grep -qF "$expected" "$work/every" || {
 		echo "the chart with tests/helm/every-value.yaml lacks: $expected" >&2

@@ -1,77 +1,50 @@
-//! A real Keycloak beside a real control plane: what it takes as proof of a client, and what it refuses.
+//! The operator on a real control plane and a real Keycloak: every way to prove a client ends in tokens
+//! that rotate, every wrong proof in a condition that says what to change.
 //!
-//! In: the clients that the harness registers. Out: for each of them a token, or the refusal that a
-//! wrong proof must get.
-//! **Invariant:** one server for all tests, so no test changes it; every wait is bounded.
+//! In: the clients that the harness registers. Out: credentials Ready, tokens that Keycloak knows as
+//! alive, refusals as a person reads them.
+//! **Invariant:** the operator runs as the ServiceAccount of `charts/install.yaml`; one Keycloak for all
+//! tests, so no test changes it; every wait is bounded.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "an index that is not there fails the test, as it should"
+)]
 #![allow(
     unreachable_pub,
     reason = "a test binary has no users; `pub` marks what other modules of it use"
 )]
 
+mod credential;
 mod direct;
-mod proof;
+mod grants;
+mod http_2;
+#[path = "../cluster/objects.rs"]
+mod objects;
 mod refusals;
+mod request;
+#[path = "../cluster/suite.rs"]
+mod suite;
 mod world;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Failed, Trial};
-use tokio::runtime::{Handle, Runtime};
+use libtest_mimic::Trial;
+use suite::Outcome;
 use world::World;
 
-/// What a test is handed.
-type Outcome = anyhow::Result<()>;
+type Suite = suite::Suite<World>;
+
+/// More than there are tests: each waits for a rotation, and none needs much of a core.
+const THREADS: usize = 32;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    let runtime = Runtime::new().expect("a runtime starts");
-    let wanted = !arguments.list;
-    let world = match wanted.then(|| runtime.block_on(World::start())).transpose() {
-        Ok(world) => world.map(Arc::new),
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the reason why no test can run")]
-            {
-                eprintln!("error: failed to start Keycloak and the control plane: {error:#}");
-            }
-            return ExitCode::FAILURE;
-        }
-    };
-    let suite = Suite { handle: runtime.handle().clone(), world };
-    let trials = [direct::tests(&suite), refusals::tests(&suite)].into_iter().flatten().collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    if conclusion.has_failed()
-        && let Some(world) = &suite.world
-    {
-        world.keep_logs();
-    }
-    drop(suite);
-    drop(runtime);
-    conclusion.exit_code()
+    suite::run(THREADS, World::start(), World::keep_logs, trials)
 }
 
-/// Makes trials of async functions.
-struct Suite {
-    handle: Handle,
-    world: Option<Arc<World>>,
-}
-
-impl Suite {
-    fn test<F, T>(&self, name: &str, test: F) -> Trial
-    where
-        F: FnOnce(Arc<World>) -> T + Send + 'static,
-        T: Future<Output = Outcome>,
-    {
-        let (handle, world) = (self.handle.clone(), self.world.clone());
-        Trial::test(name, move || {
-            let world = world.ok_or("the world was not started")?;
-            handle.block_on(test(world)).map_err(failed)
-        })
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
-fn failed(error: anyhow::Error) -> Failed {
-    Failed::from(format!("{error:#}"))
+fn trials(suite: &Suite) -> Vec<Trial> {
+    [grants::tests(suite), http_2::tests(suite), refusals::tests(suite), direct::tests(suite)]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -143,7 +143,7 @@ pub struct Header {
     /// Name of the header (RFC 9110 §5.6.2).
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
     pub name: String,
-    /// The value, where it is no secret; an empty one removes a header that is sent by default.
+    /// The value, where it is no secret; an empty one of `Accept` accepts any answer (`*/*`).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 4096),

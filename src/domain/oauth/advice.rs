@@ -3,14 +3,36 @@
 //! **Invariant:** every reason that an answer or a connection can have names the field to change, or
 //! says that nothing need be done.
 
-use crate::domain::{crd::ClientAuthenticationMethod as Method, reason::Reason};
+use std::borrow::Cow;
+
+use crate::domain::{crd::ClientAuthenticationMethod as Method, plan::LocatedBy, reason::Reason};
 
 /// Keycloak, Doorkeeper and UAA answer 401 for these too; follows the advice.
 pub(super) const OR_DISABLED: &str = ", or the client is disabled or may not use this grant";
 
-/// What to do; `method` is how the client had proved who it is.
+/// What to do; `method` is how the client had proved who it is, `located_by` the field that says where
+/// the endpoint is.
+pub(super) fn advice(
+    reason: Reason,
+    method: Option<Method>,
+    located_by: LocatedBy,
+) -> Cow<'static, str> {
+    let text = with_token_url(reason, method);
+    let field = match located_by {
+        LocatedBy::TokenUrl => return Cow::Borrowed(text),
+        // An explicit URL wins over the provider's, and stands in place of an issuer.
+        _ if matches!(reason, Reason::EndpointRedirects | Reason::DiscoveryInvalid) => {
+            return Cow::Borrowed(text);
+        }
+        LocatedBy::Provider => "spec.provider (a spec.tokenURL beside it wins)",
+        LocatedBy::Issuer => "spec.issuer (or set spec.tokenURL in its place)",
+    };
+    Cow::Owned(text.replacen("spec.tokenURL", field, 1))
+}
+
+/// The words for a spec that names the token endpoint itself.
 #[expect(clippy::too_many_lines, reason = "one table")]
-pub(super) const fn advice(reason: Reason, method: Option<Method>) -> &'static str {
+const fn with_token_url(reason: Reason, method: Option<Method>) -> &'static str {
     match reason {
         Reason::InvalidClient => refused_client(method),
         Reason::InvalidScope => "check spec.scopes against what the client may ask for",

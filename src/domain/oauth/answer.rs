@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::domain::{
     crd::ClientAuthenticationMethod,
     oauth::{TokenRequest, advice, hint, hint::Hint},
-    plan::ResponseShape,
+    plan::{LocatedBy, ResponseShape},
     reason::Reason,
     redacted::Redacted,
     schedule,
@@ -107,6 +107,8 @@ pub struct RequestError {
     pub detail: Option<&'static str>,
     /// How the client had proved who it is; [`RequestError::about`] fills it.
     pub method: Option<ClientAuthenticationMethod>,
+    /// The field that says where to ask; [`RequestError::about`] fills it.
+    pub located_by: LocatedBy,
     /// What else may help, the likeliest first; [`RequestError::about`] fills it.
     pub hints: Vec<Hint>,
 }
@@ -173,6 +175,7 @@ impl RequestError {
             wait: None,
             detail,
             method: None,
+            located_by: LocatedBy::TokenUrl,
             hints: Vec::new(),
         }
     }
@@ -181,6 +184,7 @@ impl RequestError {
     #[must_use]
     pub fn about(mut self, request: &TokenRequest) -> Self {
         self.method = Some(request.traits.method);
+        self.located_by = request.traits.located_by;
         self.hints = hint::hints(&self, request);
         self
     }
@@ -193,7 +197,7 @@ impl RequestError {
             (Some(status), None) => format!("{host} answered HTTP {status}: "),
             (None, _) => format!("no token from {host}: "),
         };
-        text.push_str(advice::advice(self.reason, self.method));
+        text.push_str(&advice::advice(self.reason, self.method, self.located_by));
         if self.status == Some(401) {
             text.push_str(advice::OR_DISABLED);
         }

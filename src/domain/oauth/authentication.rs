@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::domain::{
-    crd::{BasicEncoding, ClientAuthenticationMethod as Method},
+    crd::{BasicEncoding, ClientAuthenticationMethod as Method, HmacAlgorithm},
     oauth::{
         Entropy, RequestValues,
         assertion::{self, Claims},
@@ -109,6 +109,18 @@ impl<'a> Client<'a> {
     /// Whether the ID or the secret holds a character outside of VSCHAR (RFC 6749 Appendix A).
     pub(super) fn beyond_ascii(&self) -> bool {
         self.any(|text| !text.chars().all(|c| (' '..='~').contains(&c)))
+    }
+
+    /// Whether the secret is shorter than the hash that it signs with (RFC 7518 §3.2).
+    pub(super) fn short_secret(&self) -> bool {
+        let least = match self.plan.hmac_algorithm {
+            HmacAlgorithm::HS256 => 32,
+            HmacAlgorithm::HS384 => 48,
+            HmacAlgorithm::HS512 => 64,
+        };
+        let secret = self.values.client_secret.as_ref();
+        self.plan.method == Method::ClientSecretJwt
+            && secret.is_some_and(|secret| secret.expose().len() < least)
     }
 
     /// Whether the audience of an assertion that we sign is the issuer.

@@ -110,7 +110,7 @@ fn error(
     wait: Option<Duration>,
 ) -> RequestError {
     let status = Some(answer.status);
-    RequestError { reason, status, code, wait, detail: None, method: None, hints: Vec::new() }
+    RequestError { status, code, wait, detail: None, ..RequestError::without_answer(reason, "") }
 }
 
 /// Only a throttled client is told to wait; every other class has its own schedule.

@@ -22,7 +22,8 @@ use crate::domain::{
 const MAX_SCOPES: usize = 256;
 /// As long a scope as `status.token.scopes` takes.
 const MAX_SCOPE_BYTES: usize = 512;
-/// Scopes that hold a secret value of this length are an echo, those with a shorter one may be chance.
+/// A secret value of this length is an echo anywhere in the scopes; a shorter one only as a whole word,
+/// since inside of another it may be chance.
 const ECHO_BYTES: usize = 8;
 
 /// What is wrong with a token, in words for one at its usual place and for one at a pointer.
@@ -160,8 +161,14 @@ fn scopes<'a>(
         }
     });
     let decoded = Zeroizing::new(percent_decode_str(&whole).decode_utf8_lossy().into_owned());
-    let echoes = |secret: &str| whole.contains(secret) || decoded.contains(secret);
-    if secrets.map(Redacted::expose).any(|secret| secret.len() >= ECHO_BYTES && echoes(secret)) {
+    let echoes = |secret: &str| {
+        if secret.len() < ECHO_BYTES {
+            words.contains(&secret) || *decoded == *secret
+        } else {
+            whole.contains(secret) || decoded.contains(secret)
+        }
+    };
+    if secrets.map(Redacted::expose).any(|secret| echoes(secret)) {
         return None;
     }
     let mut scopes: Vec<String> = Vec::new();

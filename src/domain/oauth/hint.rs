@@ -7,6 +7,7 @@
 use crate::domain::{
     crd::{BasicEncoding, ClientAuthenticationMethod as Method},
     oauth::{RequestError, RequestTraits, TokenRequest, failure, grant},
+    plan::LocatedBy,
     reason::{Class, Reason},
 };
 
@@ -27,6 +28,10 @@ pub enum Hint {
     WhiteSpace,
     /// A secret with an umlaut (RFC 6749 Appendix A allows printable ASCII).
     BeyondAscii,
+    /// A signature that the server does not take, told as a client without the grant (Keycloak).
+    SigningSecret,
+    /// A secret that is short for its algorithm.
+    ShortSecret,
     /// The assertion was for the token URL.
     AudienceIssuer,
     /// The assertion was for the token URL, and signed with the client secret.
@@ -86,6 +91,14 @@ impl Hint {
                 "the client ID or the client secret has a character beyond ASCII, which many providers \
                  refuse: have a new secret made"
             }
+            Self::SigningSecret => {
+                "or the provider does not take the signature: check the client secret in the Secret of \
+                 spec.credentialsSecretRef"
+            }
+            Self::ShortSecret => {
+                "the client secret is shorter than the algorithm asks for (RFC 7518 section 3.2), which \
+                 some providers refuse: have a longer one made"
+            }
             Self::AudienceIssuer => {
                 "the assertion's audience was the token URL, and the provider may expect its issuer: \
                  set spec.clientAuthentication.privateKeyJWT.audience, or spec.issuer in place of \
@@ -144,7 +157,7 @@ impl Hint {
             }
             Self::Accept => {
                 "some providers refuse the header Accept: an entry of spec.request.headers with the \
-                 name Accept and the value \"\" removes it"
+                 name Accept and the value \"\" accepts any"
             }
             Self::Json => {
                 "the provider may want the parameters as JSON: spec.request.bodyFormat: JSON"
@@ -169,8 +182,11 @@ struct Refusal<'r> {
 /// Whether a mistake may be behind a refusal.
 type Fits = fn(&Refusal<'_>) -> bool;
 
-/// Who makes which mistake. The first two that fit are told, so what is surest stands first.
-const TABLE: [(Hint, Fits); 21] = [
+/// Who makes which mistake. The first two that fit are told, so what is surest stands first: a server
+/// that speaks of scopes has already let the client in.
+const TABLE: [(Hint, Fits); 23] = [
+    (Hint::Scopes, |r| r.is(Reason::InvalidScope) && !r.entra && r.traits.scopes),
+    (Hint::ScopeMissing, |r| r.is(Reason::InvalidScope) && !r.entra && !r.traits.scopes),
     (Hint::EncodingRaw, |r| r.badly_encoded(BasicEncoding::FormUrlEncoded)),
     (Hint::EncodingForm, |r| r.badly_encoded(BasicEncoding::Raw)),
     (Hint::WhiteSpace, |r| r.refused() && r.traits.white_space),
@@ -190,12 +206,17 @@ const TABLE: [(Hint, Fits); 21] = [
     (Hint::EntraScope, |r| {
         r.entra && matches!(r.error.reason, Reason::InvalidScope | Reason::InvalidRequest)
     }),
-    (Hint::Scopes, |r| r.is(Reason::InvalidScope) && !r.entra && r.traits.scopes),
-    (Hint::ScopeMissing, |r| r.is(Reason::InvalidScope) && !r.entra && !r.traits.scopes),
     (Hint::Audience, |r| r.traits.without_audience && !r.entra && r.lacks_a_target()),
+    (Hint::SigningSecret, |r| {
+        r.is(Reason::UnauthorizedClient) && r.traits.method == Method::ClientSecretJwt
+    }),
+    (Hint::ShortSecret, |r| r.refused_client() && r.traits.short_secret),
     (Hint::GrantType, |r| r.is(Reason::UnsupportedGrantType) || r.is(Reason::UnauthorizedClient)),
     (Hint::TokenUrl, |r| {
-        r.is(Reason::EndpointNotFound) || r.is(Reason::EndpointRedirects) || r.detail(failure::PAGE)
+        let elsewhere = r.is(Reason::EndpointNotFound)
+            || r.is(Reason::EndpointRedirects)
+            || r.detail(failure::PAGE);
+        r.traits.located_by == LocatedBy::TokenUrl && elsewhere
     }),
     (Hint::Clock, |r| r.is(Reason::ServerError) && r.status(500..600) && r.asserts()),
     (Hint::TokenPointer, |r| r.detail(grant::MISSING)),

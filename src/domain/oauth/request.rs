@@ -64,6 +64,8 @@ pub fn token_request(
         audience_is_issuer: client.audience_is_issuer(),
         audience_is_given: client.audience_is_given(),
         scopes: !plan.scopes.is_empty(),
+        located_by: plan.located_by,
+        short_secret: client.short_secret(),
         without_audience: plan.audience.is_none() && plan.resource_indicators.is_empty(),
     };
     let (shape, timeout) = (plan.response.clone(), plan.timeout);

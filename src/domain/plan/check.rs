@@ -191,11 +191,7 @@ fn written_query(url: &str) -> &str {
 /// # Errors
 /// The parameter, and the field that it belongs to.
 pub fn check_own_query(plan: &RequestPlan, query: &str) -> Result<(), Fault> {
-    let all_in_query = plan.body_format == BodyFormat::Query;
-    let in_query = |parameter: &&Parameter| {
-        all_in_query || parameter.location == Some(ParameterLocation::Query)
-    };
-    let sent: Vec<_> = plan.parameters.iter().filter(in_query).map(|sent| &sent.name).collect();
+    let sent: Vec<_> = plan.parameters.iter().map(|sent| &sent.name).collect();
     for (name, _) in form_urlencoded::parse(query.as_bytes()) {
         let lower = name.to_ascii_lowercase();
         let doubled = sent.iter().any(|sent| **sent == name);

@@ -282,6 +282,15 @@ fn each_rule_is_checked_and_names_the_field() {
             "spec.request.grantType, which may be \"\"",
         ),
         (
+            "a parameter in the URL and in the body",
+            json!({
+                "tokenURL": "https://idp.example.com/token?p=1",
+                "request": {"parameters": [{"name": "p", "value": "1"}]},
+            }),
+            endpoint,
+            "or from spec.request.parameters",
+        ),
+        (
             "a parameter in the URL and in the query",
             json!({
                 "tokenURL": "https://idp.example.com/token?p=1",
@@ -310,7 +319,7 @@ fn what_is_near_a_rule_passes() {
         json!({"tokenURL": "https://idp.example.com/token?grant_type=x", "request": {"grantType": ""}}),
         json!({
             "tokenURL": "https://idp.example.com/token?p=1",
-            "request": {"parameters": [{"name": "p", "value": "1"}, {"name": "P", "valueFrom": from}]},
+            "request": {"parameters": [{"name": "q", "value": "1"}, {"name": "P", "valueFrom": from}]},
         }),
         headers(&json!([{"name": "x-content", "valueFrom": from}, {"name": "y", "value": ""}])),
         json!({"request": {"bodyFormat": "Query", "parameters": [{"name": "p", "value": "1"}]}}),

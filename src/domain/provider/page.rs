@@ -72,10 +72,7 @@ pub fn section(row: &Row) -> String {
     let _ = write!(text, "\n```yaml\n{}```\n\n", snippet(row));
     let commands = commands(row);
     if !commands.is_empty() {
-        let _ = write!(
-            text,
-            "The client certificate and its key come from files:\n\n```sh\n{commands}```\n\n"
-        );
+        let _ = write!(text, "What holds a key comes from files:\n\n```sh\n{commands}```\n\n");
     }
     let console = &row.console;
     line(&mut text, format_args!("- Client ID in the console: {}.", console.client_id));
@@ -96,14 +93,14 @@ pub fn section(row: &Row) -> String {
     text
 }
 
-/// The manifests to paste: each object that holds something secret, then the credential. A client
-/// certificate is not among them: its files are no text to fill in, see [`commands`].
+/// The manifests to paste: each object that holds something secret, then the credential. Keys and
+/// certificates are not among them: their files are no text to fill in, see [`commands`].
 pub fn snippet(row: &Row) -> String {
     let spec = row.example_spec();
     let Ok(plan) = plan::plan(&spec) else { return String::new() };
     let host = host(&plan);
     let mut text = String::new();
-    for object in used(&plan).iter().filter(|object| !is_certificate(object)) {
+    for object in used(&plan).iter().filter(|object| !is_made_of_files(object)) {
         text.push_str(&manifest(object, &host));
         text.push_str("---\n");
     }
@@ -116,19 +113,20 @@ pub fn snippet(row: &Row) -> String {
     text
 }
 
-/// The commands that make the Secret of a client certificate; empty where none is needed.
+/// The commands that make the Secrets of keys and certificates; empty where none is needed.
 pub fn commands(row: &Row) -> String {
     let Ok(plan) = plan::plan(&row.example_spec()) else { return String::new() };
     let host = host(&plan);
-    let certificates = used(&plan).into_iter().filter(is_certificate);
-    certificates.fold(String::new(), |mut text, object| {
+    let made_of_files = used(&plan).into_iter().filter(is_made_of_files);
+    made_of_files.fold(String::new(), |mut text, object| {
         let name = object.object.name;
         let (chain, key) = TLS_KEYS;
-        let _ = write!(
-            text,
-            "kubectl create secret tls {name} --cert={chain} --key={key}\n\
-             kubectl annotate secret {name} {ALLOWED_TOKEN_HOSTS}={host}\n"
-        );
+        let _ = if object.keys.iter().any(|used| used == chain) {
+            writeln!(text, "kubectl create secret tls {name} --cert={chain} --key={key}")
+        } else {
+            writeln!(text, "kubectl create secret generic {name} --from-file={key}")
+        };
+        let _ = writeln!(text, "kubectl annotate secret {name} {ALLOWED_TOKEN_HOSTS}={host}");
         text
     })
 }
@@ -137,8 +135,8 @@ fn used(plan: &RequestPlan) -> Vec<UsedObject> {
     reference::used_objects(&reference::references(plan))
 }
 
-fn is_certificate(object: &UsedObject) -> bool {
-    object.keys.iter().any(|key| key == TLS_KEYS.0)
+fn is_made_of_files(object: &UsedObject) -> bool {
+    object.keys.iter().any(|key| key == TLS_KEYS.0 || key == TLS_KEYS.1)
 }
 
 /// The host that the owner of a Secret consents to.

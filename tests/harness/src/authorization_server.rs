@@ -13,13 +13,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
     certificates::{Authority, Certificate, Flaw, ServerFiles, random_secret, write_server_files},
     control::Control,
+    introspection::Introspector,
     keys::Key,
     ports::Port,
     process::{Process, command},
@@ -27,6 +27,7 @@ use crate::{
     work_directory::WorkDirectory,
 };
 
+pub use crate::introspection::Introspection;
 pub use client::{AuthMethod, Client, DEFAULT_SCOPE, RESOURCES, SCOPES};
 
 const INTROSPECTOR: &str = "harness-introspection";
@@ -46,23 +47,6 @@ pub struct IssuedToken {
     pub scope: String,
     /// Whether it was revoked (RFC 7009).
     pub revoked: bool,
-}
-
-/// An introspection response (RFC 7662 §2.2).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Introspection {
-    /// Whether the token can be used now.
-    pub active: bool,
-    /// The expiry in seconds since 1970, for an active token.
-    pub exp: Option<u64>,
-    /// The issue time in seconds since 1970, for an active token.
-    pub iat: Option<u64>,
-    /// Whose token it is, for an active token.
-    pub client_id: Option<String>,
-    /// The granted scopes, for an active token.
-    pub scope: Option<String>,
-    /// `Bearer`, for an active token.
-    pub token_type: Option<String>,
 }
 
 /// An answer given instead of the server's own.
@@ -285,22 +269,13 @@ impl AuthorizationServer {
 
     /// Asks the server about a token, as a resource server would (RFC 7662).
     pub async fn introspect(&self, token: &str) -> anyhow::Result<Introspection> {
-        let url = format!("https://{}/token/introspection", self.host());
-        let mut form = reqwest::Url::parse(&url).context("failed to parse the URL")?;
-        form.query_pairs_mut().append_pair("token", token);
-        let response = self
-            .client
-            .post(url)
-            .basic_auth(INTROSPECTOR, Some(&self.introspector_secret))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form.query().unwrap_or_default().to_owned())
-            .send()
-            .await
-            .context("failed to introspect")?;
-        let status = response.status();
-        let body = response.text().await.context("failed to read the introspection")?;
-        ensure!(status.is_success(), "introspection was answered {status}: {body}");
-        serde_json::from_str(&body).context("failed to parse the introspection")
+        let introspector = Introspector {
+            http: &self.client,
+            url: &format!("https://{}/token/introspection", self.host()),
+            id: INTROSPECTOR,
+            secret: &self.introspector_secret,
+        };
+        introspector.ask(token).await
     }
 
     /// Holds the answers to this client back: a token may be issued, but does not arrive.

@@ -16,8 +16,8 @@ use base64::{
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, DnValue, ExtendedKeyUsagePurpose,
-    IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ impl Certificate {
         &self.key
     }
 
-    /// The subject: `CN=` and the name.
+    /// The subject as RFC 4514 writes it: `CN=` and the name, and then the organization if it has one.
     pub fn subject(&self) -> &str {
         &self.subject
     }
@@ -75,12 +75,47 @@ impl Certificate {
 
     /// A client certificate signed by itself, valid from yesterday until `lifetime` from now.
     pub fn self_signed_client(name: &str, key: &Key, lifetime: Duration) -> anyhow::Result<Self> {
-        make(client(lifetime)?, name, key, None)
+        make(client(lifetime)?, name.into(), key, None)
     }
 
     /// A server certificate signed by itself, for `localhost` and 127.0.0.1.
     pub fn self_signed_server() -> anyhow::Result<Self> {
-        make(server(&LOOPBACK)?, LOOPBACK[0], &Key::generate(KeyKind::P256)?, None)
+        make(server(&LOOPBACK)?, LOOPBACK[0].into(), &Key::generate(KeyKind::P256)?, None)
+    }
+}
+
+/// Whom a certificate is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    organization: Option<&'a str>,
+    name: &'a str,
+}
+
+impl<'a> Subject<'a> {
+    /// A member of an organization: a subject of two parts, whose order matters to who compares them.
+    pub(crate) fn of(organization: &'a str, name: &'a str) -> Self {
+        Self { organization: Some(organization), name }
+    }
+
+    fn distinguished_name(self) -> DistinguishedName {
+        let mut written = DistinguishedName::new();
+        if let Some(organization) = self.organization {
+            written.push(DnType::OrganizationName, text(organization));
+        }
+        written.push(DnType::CommonName, text(self.name));
+        written
+    }
+
+    /// As RFC 4514 §2.1 has it: the last part first. The names here need no escapes.
+    fn text(self) -> String {
+        let organization = self.organization.map(|organization| format!(",O={organization}"));
+        format!("CN={}{}", self.name, organization.unwrap_or_default())
+    }
+}
+
+impl<'a> From<&'a str> for Subject<'a> {
+    fn from(name: &'a str) -> Self {
+        Self { organization: None, name }
     }
 }
 
@@ -108,7 +143,7 @@ pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 impl Authority {
     pub(crate) fn new(name: &str) -> anyhow::Result<Self> {
         let mut params = CertificateParams::new([]).context("failed to name an authority")?;
-        params.distinguished_name.push(DnType::CommonName, text(name));
+        params.distinguished_name = Subject::from(name).distinguished_name();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().context("failed to make an authority's key")?;
@@ -134,17 +169,17 @@ impl Authority {
                 return Self::new("oauthcc stranger")?.server(Flaw::None);
             }
         }
-        make(params, LOOPBACK[0], &Key::generate(KeyKind::P256)?, Some(self))
+        make(params, LOOPBACK[0].into(), &Key::generate(KeyKind::P256)?, Some(self))
     }
 
     /// A client certificate, valid from yesterday until `lifetime` from now.
-    pub(crate) fn client(
+    pub(crate) fn client<'a>(
         &self,
-        name: &str,
+        subject: impl Into<Subject<'a>>,
         key: &Key,
         lifetime: Duration,
     ) -> anyhow::Result<Certificate> {
-        make(client(lifetime)?, name, key, Some(self))
+        make(client(lifetime)?, subject.into(), key, Some(self))
     }
 }
 
@@ -215,11 +250,11 @@ fn client(lifetime: Duration) -> anyhow::Result<CertificateParams> {
 /// Signs with the authority, or with the key itself where there is none.
 fn make(
     mut params: CertificateParams,
-    name: &str,
+    subject: Subject<'_>,
     key: &Key,
     authority: Option<&Authority>,
 ) -> anyhow::Result<Certificate> {
-    params.distinguished_name.push(DnType::CommonName, text(name));
+    params.distinguished_name = subject.distinguished_name();
     let pair = KeyPair::from_pem(&key.pem()).context("failed to read a key")?;
     let made = match authority {
         Some(authority) => {
@@ -229,7 +264,7 @@ fn make(
         None => params.self_signed(&pair),
     };
     Ok(Certificate {
-        subject: format!("CN={name}"),
+        subject: subject.text(),
         der: made.context("failed to sign a certificate")?.der().to_vec(),
         issuers: authority.map(Authority::pem).unwrap_or_default(),
         key: key.clone(),

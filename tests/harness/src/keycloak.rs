@@ -7,7 +7,6 @@
 
 mod clients;
 mod install;
-mod keys;
 mod launch;
 mod realm;
 
@@ -16,16 +15,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure};
-use serde::Deserialize;
+pub use crate::introspection::Introspection;
 
 pub use self::{
     clients::{CertificateClient, Clients, KeyClient, SecretClient, ServiceAccountClient},
     realm::SCOPES,
 };
 use crate::{
-    certificates::{ServerFiles, write_server_files},
+    certificates::{Authority, ServerFiles, write_server_files},
     control_plane::ControlPlane,
+    introspection::Introspector,
     ports::Port,
     process::Process,
     wait::wait_for,
@@ -76,6 +75,21 @@ impl TrustedCluster {
     }
 }
 
+/// One line of the access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedRequest {
+    /// The version of HTTP that was spoken: `HTTP/1.1` or `HTTP/2`.
+    pub protocol: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// The method.
+    pub method: String,
+    /// The path, without the query.
+    pub path: String,
+    /// The header `User-Agent`, `-` where it was absent.
+    pub user_agent: String,
+}
+
 /// A running Keycloak; dropping it ends it.
 #[derive(Debug)]
 pub struct Keycloak {
@@ -108,7 +122,7 @@ impl Keycloak {
         let directory = WorkDirectory::create("keycloak")?;
         let tls = write_server_files(&directory)?;
         let port = Port::reserve()?;
-        let client_authority = keys::authority()?;
+        let client_authority = Authority::new(clients::AUTHORITY_NAME)?;
         let clients = Clients::make(options, &client_authority)?;
         let introspector = SecretClient::random("introspector")?;
         let launch = launch::Launch {
@@ -183,31 +197,20 @@ impl Keycloak {
         self.process.log_text()
     }
 
-    /// Asks the server whether a token can be used now, as a resource server would (RFC 7662).
-    pub async fn is_active(&self, token: &str) -> anyhow::Result<bool> {
-        #[derive(Deserialize)]
-        struct Introspection {
-            active: bool,
-        }
-        let url = format!("{}/introspect", self.token_url());
-        let mut form = reqwest::Url::parse(&url).context("failed to parse the URL")?;
-        form.query_pairs_mut().append_pair("token", token);
-        let SecretClient { id, secret } = &self.introspector;
-        let response = self
-            .http
-            .post(url)
-            .basic_auth(id, Some(secret))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form.query().unwrap_or_default().to_owned())
-            .send()
-            .await
-            .context("failed to introspect")?;
-        let status = response.status();
-        let body = response.text().await.context("failed to read the introspection")?;
-        ensure!(status.is_success(), "introspection was answered {status}: {body}");
-        let introspection: Introspection =
-            serde_json::from_str(&body).context("failed to parse the introspection")?;
-        Ok(introspection.active)
+    /// The requests that the server has answered, the oldest first; the latest may not be written yet.
+    pub fn requests(&self) -> anyhow::Result<Vec<LoggedRequest>> {
+        launch::requests(&self.directory)
+    }
+
+    /// Asks the server about a token, as a resource server would (RFC 7662).
+    pub async fn introspect(&self, token: &str) -> anyhow::Result<Introspection> {
+        let introspector = Introspector {
+            http: &self.http,
+            url: &format!("{}/introspect", self.token_url()),
+            id: &self.introspector.id,
+            secret: &self.introspector.secret,
+        };
+        introspector.ask(token).await
     }
 
     async fn wait_ready(&self) -> anyhow::Result<()> {

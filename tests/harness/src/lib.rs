@@ -1,5 +1,5 @@
 //! Real components for the integration tests and the demo: a Kubernetes control plane, an OAuth
-//! authorization server, a Keycloak, the operator as a process, and small servers that misbehave.
+//! authorization server, a Keycloak, the operator as a process and as it is installed, and small servers that misbehave.
 //!
 //! In: programs built from Go modules, an npm package, a Maven artifact, the operator's binary. Out:
 //! handles whose `Drop` ends the processes and removes their files; on Linux the processes also die
@@ -16,6 +16,8 @@ mod control;
 pub mod control_plane;
 pub mod faults;
 mod http;
+pub mod installation;
+mod introspection;
 pub mod keycloak;
 pub mod keys;
 pub mod operator;

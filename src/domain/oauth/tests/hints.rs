@@ -281,7 +281,7 @@ fn clocks_formats_pointers_and_certificates_are_told() {
     assert!(plain.answered(400, "").ends_with(json));
     assert!(plain.answered(406, "").ends_with(&format!(
         "; some providers refuse the header Accept: an entry of spec.request.headers with the name \
-         Accept and the value \"\" removes it{json}"
+         Accept and the value \"\" accepts any{json}"
     )));
     assert!(!Told { media_type: JSON, ..to(plain.traits) }.answered(415, "").contains("as JSON"));
     assert!(plain.answered(200, "{}").ends_with(
@@ -290,6 +290,18 @@ fn clocks_formats_pointers_and_certificates_are_told() {
     ));
     let below = RequestError::without_answer(Reason::TLSFailed, "its certificate has expired");
     assert!(plain.message(below).ends_with("; its certificate has expired"));
+    let located = |located_by| to(RequestTraits { located_by, ..plain.traits }).answered(404, "");
+    assert!(located(LocatedBy::TokenUrl).contains("check the path of spec.tokenURL"));
+    assert!(located(LocatedBy::Issuer).contains("check the path of spec.issuer (or set"));
+    assert!(
+        located(LocatedBy::Provider).contains("check the path of spec.provider (a spec.tokenURL")
+    );
+    let method = ClientAuthenticationMethod::ClientSecretJwt;
+    let signing = to(RequestTraits { method, short_secret: true, ..plain.traits });
+    // Keycloak, of a wrong client secret.
+    let unauthorized = signing.answered(400, r#"{"error":"unauthorized_client"}"#);
+    assert!(unauthorized.contains("does not take the signature: check the client secret"));
+    assert!(signing.answered(401, "").contains("RFC 7518 section 3.2"));
     let beyond = to(RequestTraits { beyond_ascii: true, ..plain.traits });
     assert!(beyond.answered(401, "").contains("a character beyond ASCII"));
 }
@@ -333,6 +345,8 @@ fn no_message_is_longer_than_an_event_takes() {
             scopes: on(5),
             without_audience: on(0),
             beyond_ascii: on(1),
+            short_secret: on(2),
+            located_by: if on(3) { LocatedBy::Issuer } else { LocatedBy::Provider },
         });
         let request = told.request();
         for reason in Reason::ALL {

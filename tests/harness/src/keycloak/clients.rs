@@ -4,12 +4,23 @@
 //! **Invariant:** each client is registered for one way only: a server that took another would hide
 //! a client that uses the wrong one.
 
+use std::time::Duration;
+
 use anyhow::Context;
-use rcgen::{CertifiedIssuer, KeyPair};
 use serde_json::{Value, json};
 
-use super::{Options, keys};
-use crate::certificates::random_secret;
+use super::Options;
+use crate::{
+    certificates::{Authority, Certificate, Subject, random_secret},
+    keys::{Key, KeyKind},
+};
+
+/// The common name of the clients' authority, which is all of its subject.
+pub(super) const AUTHORITY_NAME: &str = "oauthcc clients of a test run";
+/// The first part of the subject of their certificates.
+const ORGANIZATION: &str = "oauthcc";
+/// How long their certificates are valid: longer than a run.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The alias of the cluster among the realm's identity providers.
 pub(super) const CLUSTER_ALIAS: &str = "cluster";
@@ -32,9 +43,8 @@ pub struct KeyClient {
     pub key_id: String,
     /// `RS256` or `ES256`; the server takes no other for this client.
     pub algorithm: String,
-    /// The private key, PKCS#8.
-    pub private_key_pem: String,
-    jwk: Value,
+    /// The key pair.
+    pub key: Key,
 }
 
 /// A client with a certificate (RFC 8705 §2.1), found by the certificate's subject.
@@ -42,12 +52,8 @@ pub struct KeyClient {
 pub struct CertificateClient {
     /// The client identifier.
     pub id: String,
-    /// The certificate.
-    pub certificate_pem: String,
-    /// Its private key, PKCS#8.
-    pub private_key_pem: String,
-    /// Its subject as RFC 4514 writes it.
-    pub subject: String,
+    /// The certificate, whose subject has two parts.
+    pub certificate: Certificate,
 }
 
 /// A client that shows the token of a Kubernetes ServiceAccount.
@@ -64,7 +70,7 @@ pub struct ServiceAccountClient {
 /// The clients of the realm.
 #[derive(Debug, Clone)]
 pub struct Clients {
-    /// `client_secret_basic`; its secret needs every escape of RFC 6749 §2.3.1.
+    /// `client_secret_basic`; its id and its secret need every escape of RFC 6749 §2.3.1.
     pub basic: SecretClient,
     /// `client_secret_post`; its secret needs them too.
     pub post: SecretClient,
@@ -76,8 +82,8 @@ pub struct Clients {
     pub es256: KeyClient,
     /// `tls_client_auth`.
     pub certificate: CertificateClient,
-    /// The same client with a certificate of the same authority and another subject: it is refused.
-    pub wrong_certificate: CertificateClient,
+    /// A certificate of the same authority for another subject: it is refused.
+    pub wrong_certificate: Certificate,
     /// A ServiceAccount of [`Options::cluster`].
     pub service_account: Option<ServiceAccountClient>,
 }
@@ -95,25 +101,23 @@ impl SecretClient {
 }
 
 impl Clients {
-    pub(super) fn make(
-        options: &Options,
-        client_authority: &CertifiedIssuer<'static, KeyPair>,
-    ) -> anyhow::Result<Self> {
-        let rs256 = keys::AssertionKey::rs256("rs256-key")?;
-        let es256 = keys::AssertionKey::es256("es256-key")?;
-        let certificate = CertificateClient::new("certificate-client", client_authority)?;
-        let wrong_certificate = CertificateClient {
-            id: certificate.id.clone(),
-            ..CertificateClient::new("another-client", client_authority)?
+    pub(super) fn make(options: &Options, authority: &Authority) -> anyhow::Result<Self> {
+        let certificate_for = |name: &str| {
+            let subject = Subject::of(ORGANIZATION, name);
+            authority.client(subject, &Key::generate(KeyKind::P256)?, DAY)
+        };
+        let certificate = CertificateClient {
+            id: "certificate-client".to_owned(),
+            certificate: certificate_for("certificate-client")?,
         };
         Ok(Self {
-            basic: SecretClient::with_awkward_secret("basic-client")?,
+            basic: SecretClient::with_awkward_secret("urn:basic a+b/c%2F&d=e~f")?,
             post: SecretClient::with_awkward_secret("post-client")?,
             secret_jwt: SecretClient::random("secret-jwt-client")?,
-            rs256: KeyClient::new("rs256-client", "RS256", "rs256-key", rs256),
-            es256: KeyClient::new("es256-client", "ES256", "es256-key", es256),
+            rs256: KeyClient::new("rs256-client", "RS256", KeyKind::Rsa)?,
+            es256: KeyClient::new("es256-client", "ES256", KeyKind::P256)?,
             certificate,
-            wrong_certificate,
+            wrong_certificate: certificate_for("another-client")?,
             service_account: options.cluster.as_ref().map(|cluster| ServiceAccountClient {
                 id: "service-account-client".to_owned(),
                 namespace: cluster.namespace.clone(),
@@ -139,8 +143,8 @@ impl Clients {
                 "clientId": self.certificate.id,
                 "clientAuthenticatorType": "client-x509",
                 "attributes": {
-                    "x509.subjectdn": self.certificate.subject,
-                    "x509.casubjectdn": format!("CN={}", keys::AUTHORITY_NAME),
+                    "x509.subjectdn": self.certificate.certificate.subject(),
+                    "x509.casubjectdn": format!("CN={}", AUTHORITY_NAME),
                     "x509.allow.regex.pattern.comparison": "false",
                 },
             }),
@@ -170,27 +174,23 @@ pub(super) fn secret_registration(client: &SecretClient, method: &str) -> Value 
     })
 }
 
-impl CertificateClient {
-    fn new(id: &str, authority: &CertifiedIssuer<'static, KeyPair>) -> anyhow::Result<Self> {
-        let (certificate_pem, private_key_pem) = keys::client_certificate(authority, id)?;
-        let subject = format!("CN={id},O=oauthcc");
-        Ok(Self { id: id.to_owned(), certificate_pem, private_key_pem, subject })
-    }
-}
-
 impl KeyClient {
-    fn new(id: &str, algorithm: &str, key_id: &str, key: keys::AssertionKey) -> Self {
-        Self {
+    fn new(id: &str, algorithm: &str, kind: KeyKind) -> anyhow::Result<Self> {
+        Ok(Self {
             id: id.to_owned(),
-            key_id: key_id.to_owned(),
+            key_id: format!("{id}-key"),
             algorithm: algorithm.to_owned(),
-            private_key_pem: key.private_pem,
-            jwk: key.jwk,
-        }
+            key: Key::generate(kind)?,
+        })
     }
 
     fn registration(&self) -> anyhow::Result<Value> {
-        let keys = serde_json::to_string(&json!({"keys": [self.jwk]}))
+        let jwk = self.key.jwk_with([
+            ("kid", json!(self.key_id)),
+            ("alg", json!(self.algorithm)),
+            ("use", json!("sig")),
+        ]);
+        let keys = serde_json::to_string(&json!({ "keys": [jwk] }))
             .context("failed to write the public keys")?;
         Ok(json!({
             "clientId": self.id,

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context;
 use serde_json::Value;
 
-use super::realm;
+use super::{LoggedRequest, realm};
 use crate::{
     certificates::ServerFiles,
     process::{Process, command},
@@ -42,6 +42,9 @@ const JAVA_OPTIONS: [&str; 15] = [
 /// Only at debug does Keycloak tell why it refuses a client.
 const LOG_LEVEL: &str =
     "info,org.keycloak.authentication:debug,org.keycloak.broker.kubernetes:debug";
+
+/// Version of HTTP, status, method, path and user agent of each request, see [`requests`].
+const ACCESS_LOG_PATTERN: &str = "%H %s %m %U %{i,User-Agent}";
 
 /// What one server is started with.
 pub(super) struct Launch<'a> {
@@ -81,6 +84,11 @@ impl Launch<'_> {
         flag(&mut java, "https-certificate-key-file", self.tls.key.display());
         flag(&mut java, "https-trust-store-file", self.client_authority.display());
         flag(&mut java, "log-level", LOG_LEVEL);
+        // In `data/log` of the home, without a date in its name.
+        flag(&mut java, "http-access-log-enabled", true);
+        flag(&mut java, "http-access-log-pattern", ACCESS_LOG_PATTERN);
+        flag(&mut java, "http-access-log-file-enabled", true);
+        flag(&mut java, "http-access-log-file-rotate", false);
         if let Some(authority) = &self.cluster_authority {
             flag(&mut java, "truststore-paths", authority.display());
         }
@@ -98,7 +106,7 @@ impl Launch<'_> {
     fn home(&self, directory: &WorkDirectory) -> anyhow::Result<PathBuf> {
         let home = directory.file("home");
         let import = home.join("data/import");
-        for made in [&import, &home.join("conf")] {
+        for made in [&import, &home.join("data/log"), &home.join("conf")] {
             std::fs::create_dir_all(made)
                 .with_context(|| format!("failed to create {}", made.display()))?;
         }
@@ -111,6 +119,24 @@ impl Launch<'_> {
             .with_context(|| format!("failed to write {}", file.display()))?;
         Ok(home)
     }
+}
+
+/// The requests that a server has answered, the oldest first; the latest may not be written yet.
+pub(super) fn requests(directory: &WorkDirectory) -> anyhow::Result<Vec<LoggedRequest>> {
+    let file = directory.file("home/data/log/keycloak-http-access.log");
+    let log = std::fs::read_to_string(&file)
+        .with_context(|| format!("failed to read {}", file.display()))?;
+    // What follows the last line end is half a line.
+    let (whole, _) = log.rsplit_once('\n').unwrap_or_default();
+    whole.lines().map(|line| logged(line).with_context(|| format!("no request: {line}"))).collect()
+}
+
+fn logged(line: &str) -> Option<LoggedRequest> {
+    let mut parts = line.splitn(5, ' ');
+    let protocol = parts.next()?.to_owned();
+    let status = parts.next()?.parse().ok()?;
+    let mut text = || parts.next().map(str::to_owned);
+    Some(LoggedRequest { protocol, status, method: text()?, path: text()?, user_agent: text()? })
 }
 
 /// The Java that `tests/keycloak/fetch.sh` looked at.

@@ -212,16 +212,20 @@ fn the_traits_tell_what_a_refusal_may_be_about() {
     };
     let method = ClientAuthenticationMethod::ClientSecretJwt;
     let jwt = with_issuer(json!({"method": "ClientSecretJWT"}));
-    let expected = RequestTraits { method, audience_is_issuer: true, ..none };
+    let located_by = LocatedBy::Issuer;
+    let expected =
+        RequestTraits { method, audience_is_issuer: true, short_secret: true, located_by, ..none };
     assert_eq!(traits(&jwt, &[]), expected);
     let jwt = json!({"clientAuthentication": {"method": "ClientSecretJWT"}});
-    assert_eq!(traits(&jwt, &[]), RequestTraits { method, ..none });
-    assert_eq!(traits(&issuer, &[]), none);
+    assert_eq!(traits(&jwt, &[]), RequestTraits { method, short_secret: true, ..none });
+    let long = "x".repeat(32);
+    assert_eq!(traits(&jwt, &[("secret", &long)]), RequestTraits { method, ..none });
+    assert_eq!(traits(&issuer, &[]), RequestTraits { located_by, ..none });
     let account = with_issuer(json!({
         "method": "ServiceAccountToken", "serviceAccountToken": {"name": "sa", "audience": "a"},
     }));
     let method = ClientAuthenticationMethod::ServiceAccountToken;
-    let expected = RequestTraits { method, audience_is_given: true, ..none };
+    let expected = RequestTraits { method, audience_is_given: true, located_by, ..none };
     // The client secret is not used, so it does not count.
     assert_eq!(traits(&account, &[("account", "a.b.c"), ("secret", " ü ")]), expected);
 }
