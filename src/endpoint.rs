@@ -151,7 +151,7 @@ impl Endpoint {
 impl Connection {
     /// The token endpoint that the metadata of an issuer names (OpenID Connect Discovery 1.0 §4, RFC
     /// 8414 §3), as it is written there: its host needs consent like any other. Takes as long as
-    /// `request.timeout` at most, beside that of the request itself; metadata is kept for 24 h.
+    /// the plan's timeout at most, which is that of the whole attempt; metadata is kept for 24 h.
     ///
     /// # Errors
     /// An attempt that failed: `DiscoveryFailed`, `DiscoveryInvalid`, or what a connection is refused

@@ -70,6 +70,9 @@ pub enum Error {
         /// When the credential must be looked at whatever becomes of that write.
         next: Option<Timestamp>,
     },
+    /// Nothing of the credential's: the machine is at fault, and it is tried again.
+    #[error("the machine gives no random numbers: check its kernel")]
+    NoRandomness,
     /// A bug: the look ended in a panic, which must not stop the others.
     #[error("a bug ended the look at this credential: please report it")]
     Panicked,
@@ -178,7 +181,8 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
             return stopped(o, Decision::Request(trigger), prevented);
         }
     };
-    let (asked, endpoint) = match ask(ctx, &prepared, trigger, since).await {
+    let entropy = random()?;
+    let (asked, endpoint) = match ask(ctx, (&prepared, entropy), trigger, since).await {
         Ok(answered) => answered,
         Err(fault) => {
             let may_pass = matches!(prepared.plan.location, Location::Issuer(_));
@@ -204,11 +208,11 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
 /// The answer and the endpoint that gave it; that it is waited for is told once, when it has taken 2 s.
 async fn ask(
     ctx: &Context,
-    prepared: &Prepared,
+    (prepared, entropy): (&Prepared, Entropy),
     trigger: Trigger,
     since: Timestamp,
 ) -> Result<(Asked, Option<TokenEndpoint>), Fault> {
-    let answer = locate_and_ask(ctx, prepared);
+    let answer = locate_and_ask(ctx, prepared, entropy);
     tokio::pin!(answer);
     tokio::select! {
         answered = &mut answer => return answered,
@@ -227,6 +231,7 @@ async fn ask(
 async fn locate_and_ask(
     ctx: &Context,
     prepared: &Prepared,
+    entropy: Entropy,
 ) -> Result<(Asked, Option<TokenEndpoint>), Fault> {
     let Prepared { plan, values, named, observation } = prepared;
     let started = Instant::now();
@@ -241,7 +246,6 @@ async fn locate_and_ask(
             Err(asked) => return Ok((asked, None)),
         },
     };
-    let entropy = random()?;
     let mut request = oauth::token_request(plan, endpoint.url.clone(), values, now(), entropy)?;
     // Looking the endpoint up is part of the attempt.
     request.timeout = request.timeout.saturating_sub(started.elapsed()).max(SHORTEST_TIMEOUT);
@@ -259,12 +263,9 @@ fn allowed_endpoint(o: &Observation, found: &str) -> Result<TokenEndpoint, Fault
 }
 
 /// For the `jti` of an assertion.
-fn random() -> Result<Entropy, Fault> {
+fn random() -> Result<Entropy, Error> {
     let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes).map(|()| Entropy(bytes)).map_err(|_| Fault {
-        reason: Reason::ClientKeyInvalid,
-        message: "the operator's machine gives no random numbers: check its kernel".to_owned(),
-    })
+    aws_lc_rs::rand::fill(&mut bytes).map(|()| Entropy(bytes)).map_err(|_| Error::NoRandomness)
 }
 
 /// Whether the secret values are still the ones that were used.
@@ -376,7 +377,7 @@ pub fn error_policy(
             let due = next.map_or(Duration::MAX, from_now);
             Action::requeue(retry().min(due))
         }
-        Error::Prepare { .. } | Error::Panicked => Action::requeue(retry()),
+        Error::Prepare { .. } | Error::NoRandomness | Error::Panicked => Action::requeue(retry()),
     }
 }
 

@@ -78,7 +78,7 @@ pub fn request_digest(spec: &OAuthClientCredentialSpec) -> String {
         let _ = writeln!(text, "{name}={value}");
         text
     });
-    hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref())
+    short_digest(&canonical)
 }
 
 /// A value that is not the default; with a provider, whose defaults are others, any value.
@@ -198,6 +198,11 @@ pub fn inputs_version(request_digest: &str, references: &[ReferenceVersion<'_>])
         // Writing to a String can't fail.
         let _ = write!(text, "\n{kind}/{name}/{keys}/{uid}/{resource_version}");
     }
+    short_digest(&text)
+}
+
+/// The first 32 hex digits of SHA-256, for annotations.
+pub fn short_digest(text: &str) -> String {
     hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 

@@ -43,6 +43,7 @@ pub use answer::{
     Answer, AnswerHeaders, Asked, Grant, Lifetime, MAX_BODY_BYTES, MAX_MESSAGE_BYTES,
     MAX_TOKEN_BYTES, RequestError,
 };
+pub(in crate::domain) use form::form_encoded;
 pub use hint::Hint;
 pub use request::token_request;
 

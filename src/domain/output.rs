@@ -10,15 +10,14 @@ mod format;
 mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
-use aws_lc_rs::digest;
 use jiff::Timestamp;
 
 use crate::domain::crd::{
     EXPIRES_AT_KEY, FormatType, OAuthClientCredentialSpec, OUTPUT_VERSION, OutputFormat,
     TOKEN_TYPE_KEY, Template, TemplateMetadata, USERNAME_KEY,
 };
+use crate::domain::fingerprint;
 use crate::domain::plan::Fault;
 use crate::domain::reason::Reason;
 use crate::domain::redacted::Redacted;
@@ -158,13 +157,7 @@ fn version(spec: &OAuthClientCredentialSpec) -> Option<String> {
     formats.sort_by(|one, other| one.key.cmp(&other.key));
     // Members stand in the order of the types, and maps are sorted, whatever serde_json is built with.
     let canonical = serde_json::to_string(&(formats, template)).unwrap_or_default();
-    let digest = digest::digest(&digest::SHA256, canonical.as_bytes());
-    let mut version = VERSION.to_owned();
-    for byte in digest.as_ref().iter().take(16) {
-        // Writing to a String can't fail.
-        let _ = write!(version, "{byte:02x}");
-    }
-    Some(version)
+    Some(format!("{VERSION}{}", fingerprint::short_digest(&canonical)))
 }
 
 fn invalid(message: String) -> Fault {

@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use crate::tenant::Tenant;
 use crate::world::World;
 use crate::{Outcome, Suite};
-use examples::{RENAMED, RETYPED, credential, merge};
+use examples::{RENAMED, RETYPED, credential, merge, walk};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -61,22 +61,6 @@ fn rules() -> impl Iterator<Item = Example> {
 
 fn all_examples() -> impl Iterator<Item = Example> {
     rules().chain(limits::limits())
-}
-
-/// Every schema at any depth with its path, `[]` for the items of a list.
-fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Map<String, Value>)) {
-    let Some(object) = schema.as_object() else { return };
-    visit(path, object);
-    let fields = object.get("properties").and_then(Value::as_object);
-    for (name, field) in fields.into_iter().flatten() {
-        walk(&format!("{path}.{name}"), field, visit);
-    }
-    if let Some(items) = object.get("items") {
-        walk(&format!("{path}[]"), items, visit);
-    }
-    if let Some(values) = object.get("additionalProperties") {
-        walk(&format!("{path}{{}}"), values, visit);
-    }
 }
 
 const KEYWORDS: [&str; 9] = [

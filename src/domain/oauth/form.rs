@@ -92,7 +92,7 @@ impl Serialize for Parameters {
 }
 
 /// Form-urlencoded (RFC 6749 Appendix B).
-pub(super) fn form_encoded(text: &str) -> Zeroizing<String> {
+pub(in crate::domain) fn form_encoded(text: &str) -> Zeroizing<String> {
     let mut encoded = Zeroizing::new(String::with_capacity(text.len() * 3));
     encoded.extend(utf8_percent_encode(text, ESCAPED));
     encoded

@@ -6,17 +6,11 @@
 
 use std::time::Duration;
 
-use base64::{
-    Engine,
-    alphabet::URL_SAFE,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use jiff::Timestamp;
-use serde::Deserialize;
-use zeroize::Zeroizing;
 
 use crate::domain::{
     crd::ExpiresInUnit,
+    jwt,
     oauth::{
         Lifetime,
         body::{Leaf, Members},
@@ -28,12 +22,6 @@ const YEAR_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
 const UNBELIEVABLE_SECONDS: f64 = 10.0 * YEAR_SECONDS;
 /// An epoch above this counts milliseconds: as seconds it would lie in the year 5138.
 const EPOCH_MILLISECONDS: f64 = 1e11;
-
-/// Base64url as JWTs have it (RFC 7515 §2), and as some issuers pad it.
-const BASE64URL: GeneralPurpose = GeneralPurpose::new(
-    &URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// What an answer says of the token's end.
 pub(super) struct End {
@@ -125,19 +113,7 @@ pub(super) fn decimal(text: &str) -> Option<f64> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// The `exp` claim of a signed JWT (RFC 7519 §4.1.4); an encrypted one has five parts and tells
-/// nothing.
+/// The `exp` claim of a token that looks like a JWT.
 pub(super) fn jwt_expiry(token: &str) -> Option<Timestamp> {
-    #[derive(Deserialize)]
-    struct Claims {
-        exp: f64,
-    }
-    let mut parts = token.split('.');
-    let (_header, claims, _signature) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() {
-        return None;
-    }
-    let claims = Zeroizing::new(BASE64URL.decode(claims).ok()?);
-    let claims: Claims = serde_json::from_slice(&claims).ok()?;
-    since_epoch(claims.exp)
+    since_epoch(jwt::expiry(token)?)
 }

@@ -14,11 +14,11 @@ use base64::engine::general_purpose::STANDARD;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value, filters};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroize;
 
 use super::format::Values;
 use super::{Fault, invalid};
+use crate::domain::oauth::form_encoded;
 use crate::domain::redacted::Redacted;
 use crate::domain::secret::ManagedSecret;
 
@@ -28,8 +28,6 @@ const FUEL: u64 = 10_000;
 const MAX_TEMPLATE_BYTES: usize = 8 * 1024;
 /// Longest text that one template may make.
 const MAX_OUTPUT_BYTES: usize = 64 * 1024;
-/// What stays as it is in a URL (RFC 3986 §2.3).
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Renders every template.
 pub(super) fn write(
@@ -58,8 +56,7 @@ fn environment() -> Environment<'static> {
         environment.set_syntax(syntax);
     }
     environment.add_filter("b64encode", |text: String| STANDARD.encode(text));
-    environment
-        .add_filter("urlencode", |text: String| utf8_percent_encode(&text, UNRESERVED).to_string());
+    environment.add_filter("urlencode", |text: String| form_encoded(&text).to_string());
     environment.add_filter("tojson", filters::tojson);
     environment.add_filter("upper", |text: String| text.to_uppercase());
     environment.add_filter("lower", |text: String| text.to_lowercase());

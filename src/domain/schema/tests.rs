@@ -14,26 +14,10 @@ use crate::domain::crd::{
 };
 use crate::domain::output;
 use crate::domain::plan::plan;
-use examples::{RENAMED, RETYPED, credential, rules, target_forms};
+use examples::{RENAMED, RETYPED, credential, rules, target_forms, walk};
 
 fn schema() -> Value {
     custom_resource_definition().pointer(SCHEMA).unwrap().clone()
-}
-
-/// Every schema at any depth, with its path.
-fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Map<String, Value>)) {
-    let object = schema.as_object().unwrap();
-    visit(path, object);
-    let fields = object.get("properties").and_then(Value::as_object);
-    for (name, field) in fields.into_iter().flatten() {
-        walk(&format!("{path}.{name}"), field, visit);
-    }
-    if let Some(items) = object.get("items") {
-        walk(&format!("{path}[]"), items, visit);
-    }
-    if let Some(values) = object.get("additionalProperties") {
-        walk(&format!("{path}{{}}"), values, visit);
-    }
 }
 
 /// The paths of the schemas that `broken` finds fault with.

@@ -3,7 +3,7 @@
 //!
 //! **Invariant:** each refused spec breaks its rule and no other, so the message alone says what to do.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// A rule and two changes to [`credential`].
 pub(crate) struct Rule {
@@ -28,6 +28,22 @@ pub(crate) fn credential(change: &Value) -> Value {
     });
     merge(&mut object, &json!({ "spec": change }));
     object
+}
+
+/// Every schema at any depth with its path, `[]` for the items of a list.
+pub(crate) fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Map<String, Value>)) {
+    let object = schema.as_object().expect("a schema is an object");
+    visit(path, object);
+    let fields = object.get("properties").and_then(Value::as_object);
+    for (name, field) in fields.into_iter().flatten() {
+        walk(&format!("{path}.{name}"), field, visit);
+    }
+    if let Some(items) = object.get("items") {
+        walk(&format!("{path}[]"), items, visit);
+    }
+    if let Some(values) = object.get("additionalProperties") {
+        walk(&format!("{path}{{}}"), values, visit);
+    }
 }
 
 /// Merges a change into a value (RFC 7386).
