@@ -330,6 +330,8 @@ async fn invalid(world: Arc<World>) -> Outcome {
     tenant.merge("bad-0", good).await?;
     tenant.wait_ready("bad-0").await?;
     let token = tenant.token("bad-0").await?;
+    // It follows the status, and is no call of what comes.
+    tenant.expect_events("bad-0", &["TokenIssued"]).await?;
     let mark = tenant.mark().await?;
     let broken = json!({"spec": {"target": {"template": {"data": {"a": "{{ debug() }}"}}}}});
     tenant.merge("bad-0", broken).await?;
