@@ -132,6 +132,8 @@ pub async fn dry_run(cluster: &Cluster, o: &Observation) -> Result<(), RefusedSe
         token: crate::domain::redacted::Redacted::new("dry-run".to_owned()),
         token_type: "Bearer".to_owned(),
         record,
+        response_values: BTreeMap::new(),
+        previous: None,
     };
     let params = PatchParams::apply(FIELD_MANAGER).force().dry_run();
     let content = output::content(&o.credential.spec, &placeholder).map_err(unwritable)?;

@@ -4,6 +4,8 @@
 //! **Invariant:** nothing is handed on for a request before the owner of every object that is used has
 //! consented to the host, as the very reads tell that brought the values.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::read::{self, ClientSecret, Data, Prevented, prevented, refused};
@@ -123,7 +125,13 @@ pub async fn read_back(
     let token_type = text(TOKEN_TYPE_KEY).filter(|_| target.holds_our(TOKEN_TYPE_KEY));
     let token_type = token_type.map_or_else(|| "Bearer".to_owned(), |text| text.expose().clone());
     let record = o.record().or_else(recovered);
-    Ok(token.zip(record).map(|(token, record)| ManagedSecret { token, token_type, record }))
+    Ok(token.zip(record).map(|(token, record)| ManagedSecret {
+        token,
+        token_type,
+        record,
+        response_values: BTreeMap::new(),
+        previous: None,
+    }))
 }
 
 async fn read_all(

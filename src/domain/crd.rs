@@ -30,9 +30,9 @@ pub use request::{
 };
 pub use status::{Binding, OAuthClientCredentialStatus, TokenStatus};
 pub use target::{
-    BasicAuth, DEFAULT_USERNAME, DOCKER_CONFIG_KEY, DockerConfigJson, Env, FormatType, Netrc,
-    OutputFormat, PASSWORD_KEY, RESERVED_DOMAINS, SecretType, Target, Template, TemplateMetadata,
-    USERNAME_KEY,
+    BasicAuth, DEFAULT_USERNAME, DOCKER_CONFIG_KEY, DeletionPolicy, DockerConfigJson, Env,
+    FormatType, Netrc, OutputFormat, PASSWORD_KEY, PREVIOUS_EXPIRES_AT_SUFFIX, RESERVED_DOMAINS,
+    ResponseValue, SecretType, Target, Template, TemplateMetadata, USERNAME_KEY,
 };
 
 /// The field manager of every server-side apply, and the `app.kubernetes.io/managed-by` label.
@@ -60,6 +60,13 @@ pub const REFRESH_AT: &str = "oauthcc.dev/refresh-at";
 /// Annotation on managed Secrets: which formats and templates they were written with (only where the
 /// spec asks for any).
 pub const OUTPUT_VERSION: &str = "oauthcc.dev/output-version";
+/// Annotation on a Secret, by its owner: the name of the credential that it is handed over to.
+pub const ADOPT_BY: &str = "oauthcc.dev/adopt-by";
+/// Annotation on managed Secrets: which pointer of the response lies under which key (only where the spec
+/// asks for any).
+pub const RESPONSE_VALUES: &str = "oauthcc.dev/response-values";
+/// Finalizer on a credential whose token is to be revoked.
+pub const REVOKE_FINALIZER: &str = "oauthcc.dev/revoke";
 /// Annotation of consent on Secrets and ServiceAccounts: the hosts that their values may be sent to.
 pub const ALLOWED_TOKEN_HOSTS: &str = "oauthcc.dev/allowed-token-hosts";
 /// Annotation on the credential: any new value asks for a new token, once.
@@ -108,14 +115,6 @@ const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]
         "[(has(self.spec.target) && has(self.spec.target.name) ? self.spec.target.name : self.metadata.name)].all(t, (!has(self.spec.clientAuthentication) || !has(self.spec.clientAuthentication.privateKeyJWT) || self.spec.clientAuthentication.privateKeyJWT.keySecretRef.name != t) && (!has(self.spec.tls) || ((!has(self.spec.tls.clientCertificateSecretRef) || self.spec.tls.clientCertificateSecretRef.name != t) && (!has(self.spec.tls.caBundleRef) || !has(self.spec.tls.caBundleRef.kind) || self.spec.tls.caBundleRef.kind != 'Secret' || self.spec.tls.caBundleRef.name != t))) && (!has(self.spec.request) || ((!has(self.spec.request.parameters) || self.spec.request.parameters.all(p, !has(p.valueFrom) || p.valueFrom.secretKeyRef.name != t)) && (!has(self.spec.request.headers) || self.spec.request.headers.all(h, !has(h.valueFrom) || h.valueFrom.secretKeyRef.name != t)))))"
     ).message("the managed Secret would replace a Secret that the spec refers to: give spec.target.name a name of its own")
      .field_path(".spec.target"),
-    validation = Rule::new(
-        "(has(self.spec.target) && has(self.spec.target.name) ? self.spec.target.name : self.metadata.name) == (has(oldSelf.spec.target) && has(oldSelf.spec.target.name) ? oldSelf.spec.target.name : oldSelf.metadata.name)"
-    ).message("the managed Secret can't be renamed yet: create a second credential with the new spec.target.name, move the pods to it, then delete this one")
-     .field_path(".spec.target"),
-    validation = Rule::new(
-        "(has(self.spec.target) && has(self.spec.target.type) ? self.spec.target.type : 'Opaque') == (has(oldSelf.spec.target) && has(oldSelf.spec.target.type) ? oldSelf.spec.target.type : 'Opaque')"
-    ).message("the type of the managed Secret can't be changed yet: create a second credential with the new spec.target.type and another spec.target.name, move the pods to it, then delete this one")
-     .field_path(".spec.target"),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -126,6 +125,8 @@ const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]
     validation = Rule::new("!has(self.request) || !has(self.request.bodyFormat) || self.request.bodyFormat != 'Query' || !has(self.clientAuthentication) || !has(self.clientAuthentication.method) || self.clientAuthentication.method in ['ClientSecretBasic', 'TLSClientAuth', 'None']").message("spec.request.bodyFormat: Query would put a secret or an assertion into the URL, where proxies log it: use method ClientSecretBasic, TLSClientAuth or None, or bodyFormat Form or JSON"),
     validation = Rule::new("!has(self.request) || !has(self.request.bodyFormat) || self.request.bodyFormat != 'Query' || has(self.clientID) || !has(self.credentialsSecretRef) || !has(self.clientAuthentication) || !has(self.clientAuthentication.method) || !(self.clientAuthentication.method in ['TLSClientAuth', 'None'])").message("spec.request.bodyFormat: Query would put a value of the Secret of spec.credentialsSecretRef into the URL, where proxies log it: write the client ID into spec.clientID"),
     validation = Rule::new("!has(self.request) || !has(self.request.bodyFormat) || self.request.bodyFormat != 'Query' || !has(self.request.parameters) || self.request.parameters.all(p, !has(p.valueFrom))").message("spec.request.bodyFormat: Query would put a value of a Secret into the URL, where proxies log it: remove valueFrom from spec.request.parameters, or use bodyFormat Form or JSON"),
+    validation = Rule::new("!has(self.revocation) || !self.revocation.onDelete || has(self.revocation.url) || has(self.issuer)").message("set spec.revocation.url to the revocation endpoint (RFC 7009): only the metadata of spec.issuer could name it otherwise").reason(Reason::FieldValueRequired),
+    validation = Rule::new("!has(self.revocation) || !self.revocation.onDelete || !has(self.target) || !has(self.target.deletionPolicy) || self.target.deletionPolicy != 'Retain'").message("spec.target.deletionPolicy: Retain would keep a token that spec.revocation.onDelete revokes: remove one of them"),
     validation = Rule::new("!has(self.clientID) || !has(self.credentialsSecretRef) || !has(self.credentialsSecretRef.clientIDKey)").message("the client ID has two sources: remove spec.clientID or spec.credentialsSecretRef.clientIDKey"),
 )]
 pub struct OAuthClientCredentialSpec {
@@ -211,6 +212,25 @@ pub struct OAuthClientCredentialSpec {
     /// The managed Secret that the token is written to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+
+    /// Whether the token is revoked (RFC 7009) when the credential is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Revocation>,
+}
+
+/// Whether the token is revoked (RFC 7009) when the credential is deleted.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revocation {
+    /// Revokes the token of the managed Secret when the credential is deleted. A finalizer then holds
+    /// the credential until the endpoint has answered, for 30 s at most.
+    #[serde(default)]
+    pub on_delete: bool,
+    /// The revocation endpoint, an https URL without user-info; with `issuer`, the one of its metadata
+    /// where it is absent. What is sent must consent to its host too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 10, max = 2048), regex(pattern = "^https?://[^\\s]+$"))]
+    pub url: Option<String>,
 }
 
 /// Where the client ID and the client secret lie.
@@ -298,6 +318,16 @@ impl OAuthClientCredentialSpec {
     pub fn default_lifetime(&self) -> Duration {
         let asked = self.rotation.as_ref().and_then(|rotation| rotation.default_lifetime);
         asked.map_or(DEFAULT_LIFETIME, Duration::from)
+    }
+
+    /// Whether the token is to be revoked when the credential is deleted.
+    pub fn revokes_on_delete(&self) -> bool {
+        self.revocation.as_ref().is_some_and(|revocation| revocation.on_delete)
+    }
+
+    /// What becomes of the managed Secret when the credential is deleted, default applied.
+    pub fn deletion_policy(&self) -> DeletionPolicy {
+        self.target.as_ref().and_then(|target| target.deletion_policy).unwrap_or_default()
     }
 
     /// The key of the token in the managed Secret, default applied.

@@ -121,7 +121,13 @@ fn stand_in(spec: &OAuthClientCredentialSpec) -> ManagedSecret {
         refresh_at: None,
     };
     let token = Redacted::new("a-token-that-opens-nothing".to_owned());
-    ManagedSecret { token, token_type: "Bearer".to_owned(), record }
+    ManagedSecret {
+        token,
+        token_type: "Bearer".to_owned(),
+        record,
+        response_values: BTreeMap::new(),
+        previous: None,
+    }
 }
 
 fn formats(spec: &OAuthClientCredentialSpec) -> &[OutputFormat] {

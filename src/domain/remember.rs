@@ -4,6 +4,7 @@
 //! **Invariant:** a granted token is in the memory that is returned here before anybody tries to
 //! write it, so that a failed write never costs a second grant.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -325,7 +326,13 @@ fn after_grant(
 fn granted(memory: Remembered, grant: &Grant, record: Record) -> Remembered {
     let token_type = grant.token_type.clone();
     Remembered {
-        granted: Some(ManagedSecret { token: grant.token.clone(), token_type, record }),
+        granted: Some(ManagedSecret {
+            token: grant.token.clone(),
+            token_type,
+            record,
+            response_values: BTreeMap::new(),
+            previous: None,
+        }),
         ..memory
     }
 }

@@ -71,6 +71,19 @@ pub struct ManagedSecret {
     pub token_type: String,
     /// What the annotations say.
     pub record: Record,
+    /// The values of the response that the spec asks for, by the key that they lie under.
+    pub response_values: BTreeMap<String, Redacted<String>>,
+    /// The token before, where the spec asks for it and there was one.
+    pub previous: Option<PreviousToken>,
+}
+
+/// The token that a rotation replaced.
+#[derive(Clone, Debug)]
+pub struct PreviousToken {
+    /// The token.
+    pub token: Redacted<String>,
+    /// When it expires.
+    pub expires_at: Timestamp,
 }
 
 impl TargetMetadata {
@@ -353,6 +366,11 @@ mod tests {
             token: Redacted::new("s3cr3t".into()),
             token_type: "Bearer".into(),
             record: record(),
+            response_values: BTreeMap::from([("url".into(), Redacted::new("s3cr3t".into()))]),
+            previous: Some(PreviousToken {
+                token: Redacted::new("s3cr3t".into()),
+                expires_at: Timestamp::UNIX_EPOCH,
+            }),
         };
         assert!(!format!("{secret:?} {:?}", secret.data()).contains("s3cr3t"));
     }

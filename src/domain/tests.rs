@@ -132,6 +132,8 @@ impl Life {
                     token: token(record.revision),
                     token_type: "Bearer".into(),
                     record,
+                    response_values: BTreeMap::new(),
+                    previous: None,
                 });
                 Step::ReadBack(secret.map(Box::new))
             }

@@ -22,6 +22,8 @@ pub const DOCKER_CONFIG_KEY: &str = ".dockerconfigjson";
 pub const PASSWORD_KEY: &str = "password";
 /// The second key of `BasicAuth`.
 pub const USERNAME_KEY: &str = "username";
+/// What is appended to `previousTokenKey` for the key of that token's expiry.
+pub const PREVIOUS_EXPIRES_AT_SUFFIX: &str = "-expires-at";
 /// The user name beside a token that stands for a password, where the spec names none.
 pub const DEFAULT_USERNAME: &str = "oauth2";
 
@@ -54,15 +56,18 @@ pub const RESERVED_DOMAINS: [&str; 17] = [
     validation = Rule::new("!has(self.additionalOutputFormats) || self.additionalOutputFormats.all(f, f.key != (has(self.tokenKey) ? self.tokenKey : 'token'))").message("a key of spec.target.additionalOutputFormats is the key of the token: give it another key, or set spec.target.tokenKey"),
     validation = Rule::new("!has(self.additionalOutputFormats) || !self.additionalOutputFormats.exists(f, f.type == 'BasicAuth') || ((!has(self.tokenKey) || self.tokenKey != 'username') && self.additionalOutputFormats.all(f, f.key != 'username') && (!has(self.template) || !has(self.template.data) || !('username' in self.template.data)))").message("type BasicAuth writes the key username too: give what else is written there another key"),
     validation = Rule::new("!has(self.template) || !has(self.template.data) || self.template.data.all(k, k != (has(self.tokenKey) ? self.tokenKey : 'token') && (!has(self.additionalOutputFormats) || self.additionalOutputFormats.all(f, f.key != k)))").message("a key of spec.target.template.data is written already: give it another key than spec.target.tokenKey and those of spec.target.additionalOutputFormats"),
+    validation = Rule::new("!has(self.previousTokenKey) || [self.previousTokenKey, self.previousTokenKey + '-expires-at'].all(p, p != (has(self.tokenKey) ? self.tokenKey : 'token') && (!has(self.additionalOutputFormats) || self.additionalOutputFormats.all(f, f.key != p && (f.type != 'BasicAuth' || p != 'username'))) && (!has(self.template) || !has(self.template.data) || !(p in self.template.data)))").message("spec.target.previousTokenKey, or that with -expires-at at its end, is a key that is written already: give it another name"),
     validation = Rule::new("!has(self.type) || self.type != 'kubernetes.io/basic-auth' || (has(self.additionalOutputFormats) && self.additionalOutputFormats.exists(f, f.type == 'BasicAuth'))").message("a Secret of type kubernetes.io/basic-auth needs an entry of spec.target.additionalOutputFormats with key: password and type: BasicAuth").reason(Reason::FieldValueRequired),
     validation = Rule::new("!has(self.type) || self.type != 'kubernetes.io/dockerconfigjson' || (has(self.additionalOutputFormats) && self.additionalOutputFormats.exists(f, f.key == '.dockerconfigjson' && f.type == 'DockerConfigJSON'))").message("a Secret of type kubernetes.io/dockerconfigjson needs an entry of spec.target.additionalOutputFormats with key: .dockerconfigjson and type: DockerConfigJSON").reason(Reason::FieldValueRequired),
 )]
 pub struct Target {
-    /// Name of the managed Secret; the name of the credential where it is absent. It can't be changed later.
+    /// Name of the managed Secret; the name of the credential where it is absent. When it changes, the
+    /// Secret of the new name is written first, with the same token, and the old one is removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
     pub name: Option<String>,
-    /// Type of the managed Secret; `Opaque` where it is absent. It can't be changed later.
+    /// Type of the managed Secret; `Opaque` where it is absent. When it changes, the Secret is deleted and
+    /// created again with the same token, since Kubernetes changes no type.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub secret_type: Option<SecretType>,
     /// Key of the token; `token` where it is absent.
@@ -75,12 +80,33 @@ pub struct Target {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["key".into()]))]
     pub additional_output_formats: Vec<OutputFormat>,
+    /// Key of the token before the present one, for consumers that need an overlap; it is not kept where
+    /// this is absent. Its expiry lies under the same key with `-expires-at` at its end. Neither key is
+    /// there before the first rotation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 242), regex(pattern = SECRET_KEY_PATTERN))]
+    #[x_kube(validation = Rule::new("!(self in ['expires-at', 'token-type'])").message("spec.target.previousTokenKey can't be expires-at or token-type: these keys hold the expiry and the type of the token"))]
+    pub previous_token_key: Option<String>,
     /// What else the managed Secret holds: labels, annotations, and keys whose text is made of the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
+    /// What becomes of the managed Secret when the credential is deleted; `Delete` where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
 }
 
-/// Type of the managed Secret; `Opaque` where it is absent. It can't be changed later.
+/// What becomes of the managed Secret when the credential is deleted; `Delete` where it is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// Kubernetes deletes it too: the credential is its owner.
+    #[default]
+    Delete,
+    /// It stays as it is, without an owner, and its token expires.
+    Retain,
+}
+
+/// Type of the managed Secret; `Opaque` where it is absent. When it changes, the Secret is deleted and
+/// created again with the same token, since Kubernetes changes no type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SecretType {
     /// Any keys.
@@ -114,6 +140,7 @@ impl SecretType {
     validation = Rule::new("has(self.netrc) == (self.type == 'Netrc')").message("set netrc.machine in the entry of spec.target.additionalOutputFormats with type: Netrc, and only with it"),
     validation = Rule::new("has(self.dockerConfigJSON) == (self.type == 'DockerConfigJSON')").message("set dockerConfigJSON.registries in the entry of spec.target.additionalOutputFormats with type: DockerConfigJSON, and only with it"),
     validation = Rule::new("!has(self.basicAuth) || self.type == 'BasicAuth'").message("basicAuth has no effect with another type: remove it from this entry of spec.target.additionalOutputFormats, or set type: BasicAuth"),
+    validation = Rule::new("has(self.response) == (self.type == 'Response')").message("set response.pointer in the entry of spec.target.additionalOutputFormats with type: Response, and only with it"),
     validation = Rule::new("has(self.env) == (self.type == 'Env')").message("set env.name in the entry of spec.target.additionalOutputFormats with type: Env, and only with it"),
 )]
 pub struct OutputFormat {
@@ -136,6 +163,9 @@ pub struct OutputFormat {
     /// For type `Env`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env: Option<Env>,
+    /// For type `Response`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<ResponseValue>,
 }
 
 /// The form; it is required, so that nothing is written where it is absent.
@@ -158,6 +188,8 @@ pub enum FormatType {
     Json,
     /// The line `NAME=<token>`, for a file of environment variables.
     Env,
+    /// A value of the token response beside the token, such as `instance_url`.
+    Response,
 }
 
 /// What stands in a line of `.netrc`.
@@ -207,6 +239,17 @@ pub struct Env {
     /// Name of the variable.
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
     pub name: String,
+}
+
+/// A value of the token response.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResponseValue {
+    /// JSON pointer (RFC 6901) to a string, number or boolean of the token response, such as
+    /// `/instance_url`. An answer without it is refused. A refresh token is never written.
+    #[schemars(length(min = 2, max = 256), regex(pattern = "^(/([^~/]|~[01])+)+$"))]
+    #[x_kube(validation = Rule::new("!self.endsWith('/refresh_token')").message("a refresh token is never written to a Secret: let response.pointer point at another value"))]
+    pub pointer: String,
 }
 
 /// What else the managed Secret holds.

@@ -40,6 +40,7 @@ fn entry_fault(entry: &OutputFormat) -> Option<Fault> {
         ("dockerConfigJSON", FormatType::DockerConfigJson, entry.docker_config_json.is_some()),
         ("basicAuth", FormatType::BasicAuth, entry.basic_auth.is_some()),
         ("env", FormatType::Env, entry.env.is_some()),
+        ("response", FormatType::Response, entry.response.is_some()),
     ];
     let key = &entry.key;
     if let Some((name, ..)) = members.iter().find(|(_, own, there)| *there && format != *own) {

@@ -68,6 +68,10 @@ pub(super) fn write(
             serde_json::to_string(&Values::of(secret)).map_err(|_| unwritable(format, "JSON"))?
         }
         FormatType::Env => env(format, token)?,
+        FormatType::Response => {
+            let value = secret.response_values.get(&format.key);
+            value.ok_or_else(|| missing(format, "response.pointer"))?.expose().clone()
+        }
     };
     data.insert(format.key.clone(), Redacted::new(text));
     Ok(())

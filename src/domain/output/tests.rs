@@ -26,6 +26,8 @@ fn secret(token: &str) -> ManagedSecret {
             token_key: "token".to_owned(),
             refresh_at: None,
         },
+        response_values: BTreeMap::new(),
+        previous: None,
     }
 }
 
