@@ -8,6 +8,7 @@
 pub mod address;
 pub mod conclude;
 pub mod consent;
+pub mod contention;
 pub mod crd;
 pub mod decide;
 pub mod fingerprint;

@@ -23,7 +23,7 @@ use crate::domain::consent::TokenEndpoint;
 use crate::domain::crd::OAuthClientCredential;
 use crate::domain::decide::{self, Decision, Trigger, decide};
 use crate::domain::oauth::{self, Asked, Entropy};
-use crate::domain::observation::{Observation, Refusal};
+use crate::domain::observation::{Known, Observation, Refusal};
 use crate::domain::plan::{Fault, Location};
 use crate::domain::reason::Reason;
 use crate::domain::refusal;
@@ -128,7 +128,7 @@ async fn look(
     let look = match decision {
         Decision::Request(trigger) => Box::pin(request(ctx, observation, trigger)).await?,
         Decision::Compare => compare(ctx, observation).await?,
-        Decision::Repair => read_back(ctx, observation).await?,
+        Decision::Repair | Decision::Rename => read_back(ctx, observation, decision).await?,
         Decision::Keep | Decision::Refuse(_) | Decision::Write => {
             Some(at(observation, decision, Step::Nothing))
         }
@@ -166,7 +166,7 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
     } else {
         o
     };
-    if o.memory.refused_write.is_some()
+    if (o.memory.refused_write.is_some() || o.takes_over())
         && let Err(refused) = apply::dry_run(&ctx.cluster, &o).await
     {
         let memory = refused.remembered(&ctx.cluster, &o, now());
@@ -283,10 +283,19 @@ async fn compare(ctx: &Context, o: Observation) -> Result<Looked, Error> {
 }
 
 /// The token that the managed Secret still holds, to write it again as it should be.
-async fn read_back(ctx: &Context, o: Observation) -> Result<Looked, Error> {
-    match prepare::read_back(&ctx.cluster, &o, now()).await {
-        Ok(secret) => Ok(Some(at(o, Decision::Repair, Step::ReadBack(secret.map(Box::new))))),
-        Err(prevented) => stopped(o, Decision::Repair, prevented),
+async fn read_back(ctx: &Context, o: Observation, decision: Decision) -> Result<Looked, Error> {
+    if decision == Decision::Rename && o.target == Known::Untold {
+        // Nobody has told yet whether the new name is free.
+        return match prepare::confirm(&ctx.cluster, &o).await {
+            Ok(()) => Ok(None),
+            Err(prevented) => stopped(o, decision, prevented),
+        };
+    }
+    let renamed = o.renamed_from(now()).filter(|_| decision == Decision::Rename);
+    let from = renamed.map_or_else(|| o.credential.target_name(), |left| &left.name).to_owned();
+    match prepare::read_back(&ctx.cluster, &o, &from, now()).await {
+        Ok(secret) => Ok(Some(at(o, decision, Step::ReadBack(secret.map(Box::new))))),
+        Err(prevented) => stopped(o, decision, prevented),
     }
 }
 
@@ -373,7 +382,10 @@ pub fn error_policy(
         Error::Apply { source: ApplyError::CrdOlder { .. }, next } => {
             next.map_or_else(Action::await_change, |at| Action::requeue(from_now(at)))
         }
-        Error::Apply { source: ApplyError::WriteStatus { .. }, next } => {
+        Error::Apply {
+            source: ApplyError::WriteStatus { .. } | ApplyError::Remove { .. },
+            next,
+        } => {
             let due = next.map_or(Duration::MAX, from_now);
             Action::requeue(retry().min(due))
         }

@@ -1,7 +1,7 @@
 //! Writes an outcome: the managed Secret first, then status, then events; remembers what it wrote.
 //!
-//! **Invariant:** a Secret is created only where none exists and changed only where it is ours, by
-//! preconditions in the write itself, so no race can touch a Secret of somebody else. Nothing that
+//! **Invariant:** a Secret is created only where none exists, and changed or deleted only where it is ours
+//! or handed over to us, by preconditions in the write itself, so no race can touch a Secret of somebody else. Nothing that
 //! the API server says about a refused write is repeated: it may quote the object.
 
 use std::collections::BTreeMap;
@@ -10,19 +10,24 @@ use std::fmt;
 use base64::Engine;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::events::{Event, EventType};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use super::call::code;
-use super::refused::{RefusedSecret, contended, not_ours, refused, unwritable};
+use super::refused::{
+    RefusedSecret, contended, is_refused_type, not_ours, refused, undeletable, unwritable,
+};
 use super::{Cluster, namespace};
 use crate::domain::conclude::Outcome;
-use crate::domain::crd::{FIELD_MANAGER, OAuthClientCredential, OAuthClientCredentialStatus};
+use crate::domain::crd::{
+    DeletionPolicy, FIELD_MANAGER, OAuthClientCredential, OAuthClientCredentialStatus,
+};
 use crate::domain::notice::Notice;
-use crate::domain::observation::{Known, Observation, Remembered};
+use crate::domain::observation::{Known, LeftBehind, Observation, Remembered};
 use crate::domain::output::{self, Content};
 use crate::domain::reason::Reason;
 use crate::domain::reference::{Object, ObjectKind};
@@ -49,6 +54,19 @@ pub enum ApplyError {
         /// Namespace of the credential.
         namespace: String,
         /// Name of the credential.
+        name: String,
+        /// What the API server said.
+        source: Box<kube::Error>,
+    },
+    /// What the target was named after before could not be deleted.
+    #[error(
+        "failed to delete Secret {namespace}/{name}, whose token lies under the new spec.target.name: the \
+         operator needs the verb delete on secrets"
+    )]
+    Remove {
+        /// Namespace of the credential.
+        namespace: String,
+        /// Name of the Secret.
         name: String,
         /// What the API server said.
         source: Box<kube::Error>,
@@ -81,7 +99,7 @@ pub async fn apply(
         // Deleted while it was looked at: nobody is to be told, and nothing is to be left behind.
         return Ok(Applied::Done { secret_written: false });
     }
-    let Outcome { memory, secret, status, notices, .. } = outcome;
+    let Outcome { memory, secret, status, remove, notices, .. } = outcome;
     // Of the Secret of somebody else nothing counts as told before the events are.
     let told = memory.foreign;
     let mut memory = Remembered { foreign: o.memory.foreign, ..memory };
@@ -111,6 +129,9 @@ pub async fn apply(
     }
     cluster.memory.remember(o.uid(), Remembered { foreign: told, ..memory });
     reported?;
+    for left in remove {
+        remove_left(cluster, o, &left).await?;
+    }
     Ok(Applied::Done { secret_written })
 }
 
@@ -137,7 +158,11 @@ pub async fn dry_run(cluster: &Cluster, o: &Observation) -> Result<(), RefusedSe
     };
     let params = PatchParams::apply(FIELD_MANAGER).force().dry_run();
     let content = output::content(&o.credential.spec, &placeholder).map_err(unwritable)?;
-    patch(cluster, o, (&placeholder, &content), &params).await.map_err(|error| refused(o, &error))
+    match patch(cluster, o, (&placeholder, &content), &params).await {
+        // Another type of ours is deleted and created again.
+        Err(error) if o.own_target().is_some() && is_refused_type(&error) => Ok(()),
+        written => written.map_err(|error| refused(o, &error)),
+    }
 }
 
 /// The write with its preconditions, and the rule for a conflict: look once, and write once more
@@ -154,6 +179,9 @@ async fn write_secret(
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
+    if let Some(target) = o.own_target().filter(|_| is_refused_type(&error)) {
+        return write_anew(cluster, o, target, whole).await;
+    }
     let first = refused(o, &error);
     if !first.conflict {
         return Err(first);
@@ -164,7 +192,7 @@ async fn write_secret(
         !target.has_drifted(o.uid(), &o.shape(), &secret.record) && target.holds_our(key)
     };
     match &seen.target {
-        Known::Present(target) if !target.is_owned_by(o.uid()) => return Err(not_ours(o)),
+        Known::Present(_) if seen.writable_target().is_none() => return Err(not_ours(o)),
         Known::Present(target) if written_by_an_earlier_try(target) => return Ok(()),
         Known::Present(target)
             if target.record().is_some_and(|held| held.issued_at > secret.record.issued_at) =>
@@ -181,6 +209,69 @@ async fn write_secret(
         let again = refused(o, &error);
         if again.conflict { contended(o) } else { again }
     })
+}
+
+/// Kubernetes changes no type of a Secret: ours is deleted, as far as it is the one that is known, and
+/// created again at once.
+async fn write_anew(
+    cluster: &Cluster,
+    o: &Observation,
+    target: &TargetMetadata,
+    whole: (&ManagedSecret, &Content),
+) -> Result<(), RefusedSecret> {
+    let name = o.credential.target_name();
+    delete(cluster, o, name, target).await.map_err(|error| match refused(o, &error) {
+        refused if refused.conflict => contended(o),
+        _ if code(&error) == 403 => undeletable(o),
+        refused => refused,
+    })?;
+    let seen = Observation { target: Known::Absent, ..o.clone() };
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    patch(cluster, &seen, whole, &params).await.map_err(|error| refused(&seen, &error))
+}
+
+/// What the target was named after before. One that has changed since is looked at again first.
+async fn remove_left(
+    cluster: &Cluster,
+    o: &Observation,
+    left: &LeftBehind,
+) -> Result<(), ApplyError> {
+    match delete(cluster, o, &left.name, &left.metadata).await {
+        Ok(()) => Ok(()),
+        // Its event wakes the credential once more.
+        Err(error) if code(&error) == 409 => Ok(()),
+        Err(error) => Err(ApplyError::Remove {
+            namespace: namespace(o).to_owned(),
+            name: left.name.clone(),
+            source: Box::new(error),
+        }),
+    }
+}
+
+/// Deletes a Secret in the very version that is known; one that is gone is as good.
+async fn delete(
+    cluster: &Cluster,
+    o: &Observation,
+    name: &str,
+    known: &TargetMetadata,
+) -> Result<(), kube::Error> {
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: Some(known.uid.clone()),
+            resource_version: Some(known.resource_version.to_string()),
+        }),
+        ..DeleteParams::default()
+    };
+    let api = cluster.secrets(o);
+    let mark = cluster.index.mark();
+    match cluster.calls.make(|| api.delete(name, &params)).await {
+        Ok(_) => {}
+        Err(error) if code(&error) == 404 => {}
+        Err(error) => return Err(error),
+    }
+    let gone = Object { kind: ObjectKind::Secret, name: name.to_owned() };
+    cluster.index.not_found(namespace(o), &gone, mark);
+    Ok(())
 }
 
 /// Whether the token is still the one that we wrote.
@@ -236,7 +327,7 @@ impl Serialize for Body<'_> {
         let Self { o, secret, content } = self;
         // Create-only: version "1" exists for no object. Own-only: UID and the version known last;
         // those of a Secret of somebody else would let it be overwritten.
-        let (uid, version) = match o.own_target() {
+        let (uid, version) = match o.writable_target() {
             Some(target) => (Some(&target.uid), target.resource_version.to_string()),
             None => (None, "1".to_owned()),
         };
@@ -262,8 +353,7 @@ impl Serialize for Body<'_> {
                 "resourceVersion": version,
                 "labels": labels,
                 "annotations": annotations,
-                // blockOwnerDeletion would need rights on finalizers in some clusters.
-                "ownerReferences": [o.credential.controller_owner_ref(&())],
+                "ownerReferences": owners(o),
             },
             "type": content.secret_type,
             "data": data,
@@ -272,6 +362,15 @@ impl Serialize for Body<'_> {
             metadata["uid"] = json!(uid);
         }
         body.serialize(serializer)
+    }
+}
+
+/// By its owner Kubernetes deletes the Secret with the credential; one that is retained has none.
+fn owners(o: &Observation) -> Vec<OwnerReference> {
+    match o.credential.spec.deletion_policy() {
+        // blockOwnerDeletion would need rights on finalizers in some clusters.
+        DeletionPolicy::Delete => o.credential.controller_owner_ref(&()).into_iter().collect(),
+        DeletionPolicy::Retain => Vec::new(),
     }
 }
 

@@ -5,6 +5,8 @@
 //! **Invariant:** an object that no credential names is not stored, and no data of any object is. Of
 //! two things told about one object the newer version wins.
 
+mod left_behind;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,10 +16,11 @@ use kube::ResourceExt;
 use tokio::sync::Notify;
 
 use crate::domain::crd::{ALLOWED_TOKEN_HOSTS, OAuthClientCredential, OAuthClientCredentialSpec};
-use crate::domain::observation::{Known, ReferenceMetadata, Rival};
+use crate::domain::observation::{Known, LeftBehind, ReferenceMetadata, Rival};
 use crate::domain::plan::plan;
 use crate::domain::reference::{Object, ObjectKind, references, used_objects};
 use crate::domain::secret::{TargetMetadata, resource_version};
+use left_behind::LeftSecrets;
 
 /// Namespace and name.
 pub type Name = (String, String);
@@ -41,6 +44,10 @@ struct State {
     named_by: HashMap<Key, Named>,
     /// What is known of the objects that are named.
     objects: HashMap<Key, Told>,
+    /// The name of each credential, by UID.
+    by_uid: HashMap<String, Name>,
+    /// What renamed targets leave behind.
+    left_behind: LeftSecrets,
     /// Counts every change of `objects` and of what is named: a live read that found nothing is only
     /// believed if nothing was told while it was under way.
     changes: u64,
@@ -89,6 +96,9 @@ impl Index {
         };
         let mut state = self.lock();
         let before = state.forget(&name);
+        if let Some(before) = &before {
+            state.take_along(&name, before, &entry);
+        }
         let mut wake =
             before.as_ref().map(|gone| state.rivals(&name, &gone.target)).unwrap_or_default();
         wake.extend(state.rivals(&name, &entry.target));
@@ -108,6 +118,7 @@ impl Index {
         let Some(gone) = state.forget(&name) else { return (None, Vec::new()) };
         let rivals = state.rivals(&name, &gone.target);
         state.drop_unnamed(&name.0, &gone);
+        state.left_behind.forget(&gone.uid);
         (Some(gone.uid), rivals.into_iter().map(|rival| (name.0.clone(), rival)).collect())
     }
 
@@ -167,19 +178,22 @@ impl Index {
     pub fn told(&self, kind: ObjectKind, metadata: &ObjectMeta) -> Vec<Name> {
         let key = key_of(kind, metadata);
         let mut state = self.lock();
+        let owner = (kind == ObjectKind::Secret).then(|| state.left_by(&key, metadata)).flatten();
         let Some(credentials) = state.named_by.get(&key).map(|named| named.by.clone()) else {
-            return Vec::new();
+            return owner.into_iter().collect();
         };
         let target = (kind == ObjectKind::Secret).then(|| TargetMetadata::read(metadata));
         let object = (reference_metadata(metadata), target);
         state.tell(&key, resource_version(metadata), Some(object));
-        credentials.into_iter().map(|credential| (key.0.clone(), credential)).collect()
+        let named = credentials.into_iter().map(|credential| (key.0.clone(), credential));
+        named.chain(owner).collect()
     }
 
     /// Takes in that an object was deleted; returns the credentials to wake.
     pub fn gone(&self, kind: ObjectKind, metadata: &ObjectMeta) -> Vec<Name> {
         let key = key_of(kind, metadata);
         let mut state = self.lock();
+        state.left_behind.remove(&key);
         state.tell(&key, resource_version(metadata), None);
         let credentials = state.named(&key);
         credentials.into_iter().map(|credential| (key.0.clone(), credential)).collect()
@@ -188,6 +202,9 @@ impl Index {
     /// Takes in a complete list of a kind: what it lacks does not exist. Returns the credentials to wake.
     pub fn listed(&self, kind: ObjectKind, listed: &BTreeSet<Name>, since: Mark) -> Vec<Name> {
         let mut state = self.lock();
+        if kind == ObjectKind::Secret {
+            state.left_behind.listed(listed, since);
+        }
         let gone: Vec<(Key, u64)> = state
             .named_by
             .iter()
@@ -218,6 +235,7 @@ impl Index {
     pub fn not_found(&self, namespace: &str, object: &Object, mark: Mark) {
         let key = (namespace.to_owned(), object.clone());
         let mut state = self.lock();
+        state.left_behind.remove(&key);
         let told = state.objects.get(&key);
         if told.is_none_or(|told| told.changed <= mark.0) {
             let version = told.map_or(0, |told| told.version);
@@ -234,6 +252,11 @@ impl Index {
     pub fn target(&self, (namespace, name): &Name) -> Known<TargetMetadata> {
         let object = Object { kind: ObjectKind::Secret, name: name.clone() };
         self.known(namespace, &object, |object| object.1.clone())
+    }
+
+    /// The Secrets that the credential with this UID owns under other names than its target's.
+    pub fn left_behind(&self, uid: &str) -> Vec<LeftBehind> {
+        self.lock().left_behind.of(uid)
     }
 
     /// The other credentials that name the same target.
@@ -278,11 +301,13 @@ impl State {
             let named = named.or_insert_with(|| Named { since, ..Named::default() });
             named.by.insert(name.1.clone());
         }
+        self.by_uid.insert(entry.uid.clone(), name.clone());
         self.credentials.insert(name.clone(), entry);
     }
 
     fn forget(&mut self, name: &Name) -> Option<Entry> {
         let entry = self.credentials.remove(name)?;
+        self.by_uid.remove(&entry.uid);
         for key in entry.keys(&name.0) {
             if let Some(named) = self.named_by.get_mut(&key) {
                 named.by.remove(&name.1);
@@ -292,6 +317,55 @@ impl State {
             }
         }
         Some(entry)
+    }
+
+    /// A target of another name leaves its Secret behind, and finds one that it left before.
+    fn take_along(&mut self, name: &Name, before: &Entry, now: &Entry) {
+        if before.uid != now.uid {
+            self.left_behind.forget(&before.uid);
+            return;
+        }
+        if before.target == now.target {
+            return;
+        }
+        let key = |target: &str| (name.0.clone(), secret(target));
+        let (old, new) = (key(&before.target), key(&now.target));
+        let told = self.objects.get(&old);
+        let is_ours = told.is_some_and(|told| {
+            let target = told.object.as_ref().and_then(|object| object.1.as_ref());
+            target.is_some_and(|target| target.is_owned_by(&now.uid))
+        });
+        if let Some(told) = told.filter(|_| is_ours).cloned() {
+            self.left_behind.insert(old, now.uid.clone(), told);
+        }
+        if let Some(told) = self.left_behind.remove(&new) {
+            self.objects.entry(new).or_insert(told);
+        }
+    }
+
+    /// The credential to wake because it owns this Secret under another name than its target's.
+    fn left_by(&mut self, key: &Key, metadata: &ObjectMeta) -> Option<Name> {
+        let claims = left_behind::claimed_by(metadata);
+        let target = (!claims.is_empty()).then(|| TargetMetadata::read(metadata));
+        let owner = target.as_ref().and_then(|target| left_behind::owner(&claims, target));
+        let name = owner.and_then(|uid| self.by_uid.get(uid)).filter(|name| name.0 == key.0);
+        let elsewhere = name.cloned().filter(|name| {
+            self.credentials.get(name).is_some_and(|entry| entry.target != key.1.name)
+        });
+        match (elsewhere, owner) {
+            (Some(name), Some(uid)) => {
+                self.changes += 1;
+                let object = Some((reference_metadata(metadata), target.clone()));
+                let version = resource_version(metadata);
+                let told = Told { version, changed: self.changes, object };
+                self.left_behind.insert(key.clone(), uid.to_owned(), told);
+                Some(name)
+            }
+            _ => {
+                self.left_behind.remove(key);
+                None
+            }
+        }
     }
 
     fn named(&self, key: &Key) -> BTreeSet<String> {

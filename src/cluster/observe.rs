@@ -24,6 +24,7 @@ pub fn observe(cluster: &Cluster, credential: &Arc<OAuthClientCredential>) -> Ob
         policy: Arc::clone(&cluster.policy),
         references: BTreeMap::new(),
         target: cluster.index.target(&target),
+        left_behind: cluster.index.left_behind(uid),
         rivals: cluster.index.rivals(&name, &target.1),
         memory: cluster.memory.recall(uid),
     };

@@ -90,7 +90,7 @@ pub async fn compare(
     let values = values(&seen, &all, &read)?;
     let token = match seen.record() {
         Some(record) => {
-            let secret = read_target(cluster, &seen).await?;
+            let secret = read_own(cluster, &seen, seen.credential.target_name()).await?;
             secret.and_then(|secret| text_of(&secret, &record.token_key))
         }
         None => None,
@@ -98,17 +98,23 @@ pub async fn compare(
     Ok((seen, values, token))
 }
 
-/// The managed Secret as it should be, made of the token that it still holds; `None` where it does
-/// not hold one, or its expiry is lost.
+/// The managed Secret as it should be, made of the token that it still holds, or that the Secret `from`
+/// holds, which the target was named after before; `None` where there is none, or its expiry is lost.
 ///
 /// # Errors
 /// As [`confirm`].
 pub async fn read_back(
     cluster: &Cluster,
     o: &Observation,
+    from: &str,
     now: Timestamp,
 ) -> Result<Option<ManagedSecret>, Prevented> {
-    let Some(secret) = read_target(cluster, o).await? else { return Ok(None) };
+    let mark = cluster.index.mark();
+    let Some(secret) = read_own(cluster, o, from).await? else {
+        let gone = Object { kind: ObjectKind::Secret, name: from.to_owned() };
+        cluster.index.not_found(namespace(o), &gone, mark);
+        return Ok(None);
+    };
     // Judged by the metadata of this very read: an edit since the event must not become ours.
     cluster.index.told(ObjectKind::Secret, &secret.metadata);
     let target = TargetMetadata::read(&secret.metadata);
@@ -205,11 +211,11 @@ fn text_value(
     })
 }
 
-async fn read_target(
+async fn read_own(
     cluster: &Cluster,
     o: &Observation,
+    name: &str,
 ) -> Result<Option<ClientSecret>, Prevented> {
-    let name = o.credential.target_name();
     let api = cluster.secrets(o);
     let found = cluster.calls.make(|| api.get_opt(name)).await;
     found.map_err(|error| prevented(o, ObjectKind::Secret, name, error))

@@ -4,6 +4,7 @@
 //! **Invariant:** nothing that the API server says is repeated: it may quote the object.
 
 use jiff::Timestamp;
+use kube::core::response::StatusCause;
 
 use super::Cluster;
 use super::apply::target_name;
@@ -52,6 +53,25 @@ pub(super) fn contended(o: &Observation) -> RefusedSecret {
     RefusedSecret { reason: Reason::Contended, message, is_final: false, conflict: true }
 }
 
+pub(super) fn undeletable(o: &Observation) -> RefusedSecret {
+    let name = o.credential.target_name();
+    let message = format!(
+        "spec.target.type has changed, and the operator may not delete Secret {name} to create it anew: \
+         its ServiceAccount needs the verb delete on secrets in this namespace"
+    );
+    RefusedSecret { reason: Reason::Forbidden, message, is_final: false, conflict: false }
+}
+
+/// Whether a write was refused because no type of a Secret can be changed.
+pub(super) fn is_refused_type(error: &kube::Error) -> bool {
+    causes(error).iter().any(|cause| cause.field == "type")
+}
+
+fn causes(error: &kube::Error) -> &[StatusCause] {
+    let kube::Error::Api(status) = error else { return &[] };
+    status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default()
+}
+
 /// A form or template that this very token can't be written in.
 pub(super) fn unwritable(Fault { reason, message }: Fault) -> RefusedSecret {
     RefusedSecret { reason, message, is_final: false, conflict: false }
@@ -66,10 +86,9 @@ pub(super) fn refused(o: &Observation, error: &kube::Error) -> RefusedSecret {
         let message = format!("the API server did not answer the write of Secret {name}");
         return plain(Reason::SecretWriteFailed, message);
     };
-    let causes =
-        status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
-    let cause = |reason: &str| causes.iter().any(|cause| cause.reason == reason);
-    let uid_differs = causes.iter().any(|cause| cause.field == "metadata.uid");
+    let cause = |reason: &str| causes(error).iter().any(|cause| cause.reason == reason);
+    let of_field = |field: &str| causes(error).iter().any(|cause| cause.field == field);
+    let uid_differs = of_field("metadata.uid");
     match status.code {
         409 => conflict(o),
         422 if uid_differs => conflict(o),
@@ -95,6 +114,19 @@ pub(super) fn refused(o: &Observation, error: &kube::Error) -> RefusedSecret {
             format!(
                 "Secret {name} would exceed a ResourceQuota of the namespace: raise it or delete Secrets"
             ),
+        ),
+        422 if of_field("type") => plain(
+            Reason::SecretWriteFailed,
+            format!(
+                "Secret {name} has another type than spec.target.type, which Kubernetes does not change: delete the Secret, or set its type"
+            ),
+        ),
+        422 if of_field("data") => {
+            plain(Reason::SecretWriteFailed, format!("Secret {name} is immutable: delete it"))
+        }
+        422 if of_field("metadata.ownerReferences") => plain(
+            Reason::SecretWriteFailed,
+            format!("Secret {name} has another controller: remove its owner reference"),
         ),
         code => plain(
             Reason::SecretWriteFailed,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::domain::crd::OAuthClientCredentialStatus;
 use crate::domain::decide::{self, Decision};
 use crate::domain::notice::{self, Notice};
-use crate::domain::observation::{Foreign, Observation, Refusal, Remembered};
+use crate::domain::observation::{Foreign, LeftBehind, Observation, Refusal, Remembered};
 use crate::domain::reason::Reason;
 use crate::domain::refusal;
 use crate::domain::remember::{self, Step};
@@ -26,6 +26,8 @@ pub struct Outcome {
     pub secret: Option<ManagedSecret>,
     /// The status, or `None` while there is nothing to tell; it speaks of the time after the write.
     pub status: Option<OAuthClientCredentialStatus>,
+    /// The Secrets to delete, which hold what the managed Secret holds now.
+    pub remove: Vec<LeftBehind>,
     /// The events.
     pub notices: Vec<Notice>,
     /// When to look again; `None`: when something changes.
@@ -34,7 +36,7 @@ pub struct Outcome {
 
 /// What follows.
 pub fn conclude(o: &Observation, decision: &Decision, step: &Step, now: Timestamp) -> Outcome {
-    let mut memory = learned(o, step, now);
+    let mut memory = learned(o, decision, step, now);
     let secret = to_write(o, decision, step, &memory);
     let after = Observation {
         memory: if secret.is_some() { memory.clone().written() } else { memory.clone() },
@@ -59,27 +61,34 @@ pub fn conclude(o: &Observation, decision: &Decision, step: &Step, now: Timestam
         next: next_look(&facts, step, &memory),
         status: (!untold).then_some(status),
         notices: if untold { Vec::new() } else { notices },
+        remove: to_remove(o),
         secret,
         memory,
     }
 }
 
-fn learned(o: &Observation, step: &Step, now: Timestamp) -> Remembered {
+fn learned(o: &Observation, decision: &Decision, step: &Step, now: Timestamp) -> Remembered {
     let mut memory = match step {
         Step::Nothing => o.memory.clone(),
         Step::Waiting(since) => Remembered { waiting_since: Some(*since), ..o.memory.clone() },
         Step::Refused(refusal) => remember::after_refusal(o, refusal.clone(), now),
         Step::Attempted(attempt) => remember::after_attempt(o, attempt, now),
         Step::ReadBack(read) => {
-            let version = o.own_target().map(|target| target.resource_version);
+            let renamed = o.renamed_from(now).map(|left| &left.metadata);
+            let version = o.own_target().or(renamed).map(|target| target.resource_version);
             let unrepairable = version.filter(|_| read.is_none());
-            Remembered { unrepairable, refusal: None, ..o.memory.clone() }
+            let mut contention = o.memory.contention.clone();
+            if read.is_some() && o.was_changed_by_somebody_else() {
+                contention = contention.repaired(now);
+            }
+            Remembered { unrepairable, contention, refusal: None, ..o.memory.clone() }
         }
     };
     if memory.granted.as_ref().is_some_and(|granted| granted.record.expires_at <= now) {
         memory.granted = None;
     }
-    if decide::due(o, now).is_none() {
+    // One that is refused does not wait for its turn.
+    if decide::due(o, now).is_none() || matches!(decision, Decision::Refuse(_)) {
         memory.waiting_since = None;
     }
     memory.record = o.record().or(memory.record);
@@ -101,6 +110,12 @@ fn foreign(o: &Observation, now: Timestamp) -> Option<Foreign> {
     Some(Foreign { warned: before.warned || !waits, ..before })
 }
 
+/// What the target was named after before goes once the token lies under its new name.
+fn to_remove(o: &Observation) -> Vec<LeftBehind> {
+    let moved = o.record().is_some() && !o.credential.spec.suspend;
+    if moved { o.left_behind.clone() } else { Vec::new() }
+}
+
 fn to_write(
     o: &Observation,
     decision: &Decision,
@@ -109,7 +124,7 @@ fn to_write(
 ) -> Option<ManagedSecret> {
     match (decision, step) {
         (Decision::Request(_), Step::Attempted(_)) | (Decision::Write, _) => memory.granted.clone(),
-        (Decision::Repair, Step::ReadBack(Some(secret))) => {
+        (Decision::Repair | Decision::Rename, Step::ReadBack(Some(secret))) => {
             let mut secret = ManagedSecret::clone(secret);
             o.credential.spec.token_key().clone_into(&mut secret.record.token_key);
             Some(secret)
@@ -134,8 +149,11 @@ fn next_look(facts: &Facts<'_>, step: &Step, memory: &Remembered) -> Option<Time
     let allowed = Some(decide::request_allowed_at(o));
     let write = o.standing_refused_write().and_then(|refused| refused.next_attempt_at);
     let refusal = o.memory.refusal.as_ref().and_then(|refusal| refusal.next_attempt_at);
-    let active =
-        [told, grace, renewal, allowed, write, refusal].map(|at| at.filter(|_| !suspended));
+    let contention = &o.memory.contention;
+    let repair = Some(contention.repair_allowed_at());
+    let fight = contention.ends_at();
+    let active = [told, grace, renewal, allowed, write, refusal, repair, fight]
+        .map(|at| at.filter(|_| !suspended));
     let all = active.into_iter().chain([expiry]).flatten();
     all.filter(|at| *at > facts.now && *at < Timestamp::MAX).min()
 }

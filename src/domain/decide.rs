@@ -2,8 +2,8 @@
 //! In: an observation and `now`. Out: one [`Decision`], for every possible input.
 //!
 //! ```text
-//! suspended? ── target refused? ── granted token to write? ── drift? ── refused locally?
-//!     ── inputs to compare? ── nothing due? ── backing off? ── too soon? ── Request
+//! suspended? ── target refused? ── granted token to write? ── renamed? ── drift?
+//!     ── refused locally? ── inputs to compare? ── nothing due? ── backing off? ── too soon? ── Request
 //! ```
 //!
 //! **Invariant:** a check never looks further than the observation, and the first one that applies
@@ -29,6 +29,8 @@ pub enum Decision {
     Compare,
     /// Write the managed Secret again from the token that it holds.
     Repair,
+    /// Write the token of the Secret that the target was named after before under its new name.
+    Rename,
     /// Write the token that was granted.
     Write,
     /// Ask for a token.
@@ -89,6 +91,7 @@ impl Decision {
             Self::Refuse(_) => "Refuse",
             Self::Compare => "Compare",
             Self::Repair => "Repair",
+            Self::Rename => "Rename",
             Self::Write => "Write",
             Self::Request(_) => "Request",
         }
@@ -98,7 +101,12 @@ impl Decision {
     pub const fn trigger(&self) -> Option<Trigger> {
         match self {
             Self::Request(trigger) => Some(*trigger),
-            Self::Keep | Self::Refuse(_) | Self::Compare | Self::Repair | Self::Write => None,
+            Self::Keep
+            | Self::Refuse(_)
+            | Self::Compare
+            | Self::Repair
+            | Self::Rename
+            | Self::Write => None,
         }
     }
 }
@@ -106,10 +114,11 @@ impl Decision {
 type Check = fn(&Observation, Timestamp) -> Option<Decision>;
 
 /// The checks, in order.
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 8] = [
     suspended,
     target_refused,
     granted_token_waits,
+    target_renamed,
     target_drifted,
     refused_locally,
     inputs_to_compare,
@@ -141,10 +150,17 @@ fn granted_token_waits(o: &Observation, now: Timestamp) -> Option<Decision> {
     Some(if waits { Decision::Keep } else { Decision::Write })
 }
 
+/// The token is the same under another name.
+fn target_renamed(o: &Observation, now: Timestamp) -> Option<Decision> {
+    o.renamed_from(now)?;
+    (!write_waits(o, now)).then_some(Decision::Rename)
+}
+
 /// A token that is whole and lives needs no grant, whatever happened around it.
 fn target_drifted(o: &Observation, now: Timestamp) -> Option<Decision> {
     let target = o.own_target()?;
-    if o.memory.unrepairable == Some(target.resource_version) || write_waits(o, now) {
+    let fought = o.was_changed_by_somebody_else() && o.memory.contention.repair_allowed_at() > now;
+    if o.memory.unrepairable == Some(target.resource_version) || write_waits(o, now) || fought {
         return None;
     }
     let Some(record) = o.record() else {
@@ -231,7 +247,8 @@ pub fn scheduled_renewal(o: &Observation, record: &Record) -> Timestamp {
 }
 
 /// The first instant at which a request may be made: after the back-off, unless a renew request
-/// lifts it, after the minimum gap, and after a refused write could be tried again.
+/// lifts it, after the minimum gap, after a refused write could be tried again, and not as fast as
+/// somebody removes tokens.
 pub fn request_allowed_at(o: &Observation) -> Timestamp {
     let lifted = o.open_renew_request().is_some();
     let backed_off = o
@@ -242,7 +259,10 @@ pub fn request_allowed_at(o: &Observation) -> Timestamp {
         .standing_refused_write()
         .map_or(Timestamp::MIN, |refused| refused.next_attempt_at.unwrap_or(Timestamp::MAX));
     let bucket = o.memory.bucket.map_or(Timestamp::MIN, |b| b.opens_at(&o.policy.schedule));
-    backed_off.max(bucket).max(refused)
+    // Whoever asks for a token gets one, also in the middle of a fight.
+    let fought = o.token_was_lost() && !lifted;
+    let contended = if fought { o.memory.contention.grant_allowed_at() } else { Timestamp::MIN };
+    backed_off.max(bucket).max(refused).max(contended)
 }
 
 fn write_waits(o: &Observation, now: Timestamp) -> bool {

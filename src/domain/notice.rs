@@ -8,7 +8,6 @@ use crate::domain::crd::OAuthClientCredentialStatus;
 use crate::domain::decide::Trigger;
 use crate::domain::oauth::Grant;
 use crate::domain::observation::Observation;
-use crate::domain::output::Shape;
 use crate::domain::reason::Reason;
 use crate::domain::remember::{Attempt, Step};
 use crate::domain::schedule::{SHORT_LIFETIME, span};
@@ -43,7 +42,7 @@ pub fn notices(
     let mut notices = warnings(facts, before, status);
     match step {
         Step::Attempted(attempt) => notices.extend(of_grant(facts, before, attempt)),
-        Step::ReadBack(Some(_)) if changed_by_somebody_else(before) => {
+        Step::ReadBack(Some(_)) if before.was_changed_by_somebody_else() => {
             notices.push(normal(
                 "SecretDriftRepaired",
                 "the managed Secret was changed by somebody else and is restored from its token",
@@ -60,15 +59,6 @@ pub fn of_grant(facts: &Facts<'_>, before: &Observation, attempt: &Attempt) -> V
     let mut notices = remarks(facts, attempt, grant);
     notices.extend(granted(before, attempt));
     notices
-}
-
-/// Whether a repair undoes what somebody did to the Secret: a new `tokenKey` in the spec is written
-/// as a repair too, and so are other forms and templates, and neither is drift.
-fn changed_by_somebody_else(before: &Observation) -> bool {
-    before.own_target().zip(before.record()).is_none_or(|(target, record)| {
-        let shape = Shape::of(&before.credential.spec, &record.token_key);
-        shape.fits(target.output_version()) && target.has_drifted(before.uid(), &shape, &record)
-    })
 }
 
 fn normal(reason: &'static str, text: &str) -> Notice {

@@ -3,6 +3,8 @@
 //!
 //! **Invariant:** data only. That an object does not exist is a value here, never an error.
 
+mod remembered;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,13 +14,14 @@ use crate::domain::address::AddressPolicy;
 use crate::domain::consent::ConsentPolicy;
 use crate::domain::crd::OAuthClientCredential;
 use crate::domain::fingerprint::{self, ReferenceVersion};
-use crate::domain::notice::Notice;
 use crate::domain::output::Shape;
 use crate::domain::plan::{self, Fault, RequestPlan};
 use crate::domain::reason::Reason;
 use crate::domain::reference::{Object, ObjectKind, UsedObject, references, used_objects};
-use crate::domain::schedule::{Bucket, SchedulePolicy};
-use crate::domain::secret::{ManagedSecret, Record, TargetMetadata};
+use crate::domain::schedule::SchedulePolicy;
+use crate::domain::secret::{Record, TargetMetadata};
+
+pub use remembered::{Foreign, Refusal, RefusedWrite, Remembered, Retry};
 
 /// The settings that decisions depend on; the same for every credential.
 #[derive(Clone, Debug)]
@@ -82,6 +85,24 @@ pub struct Rival {
     pub name: String,
 }
 
+/// A Secret of ours that the target was named after before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// Its name.
+    pub name: String,
+    /// What its metadata tell.
+    pub metadata: TargetMetadata,
+}
+
+/// Whom the owner of a Secret hands it over to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heir<'a> {
+    /// This credential.
+    Ourselves,
+    /// Another one with the same target.
+    Rival(&'a Rival),
+}
+
 /// Everything that a decision about one credential depends on but the time.
 #[derive(Clone, Debug)]
 pub struct Observation {
@@ -93,121 +114,12 @@ pub struct Observation {
     pub references: BTreeMap<Object, Known<ReferenceMetadata>>,
     /// The Secret at the target's name.
     pub target: Known<TargetMetadata>,
+    /// Secrets of this very credential under other names than the target's.
+    pub left_behind: Vec<LeftBehind>,
     /// Living credentials with the same target.
     pub rivals: Vec<Rival>,
     /// What the process remembers.
     pub memory: Remembered,
-}
-
-/// What the process remembers of one credential beyond what the cluster stores.
-#[derive(Clone, Debug, Default)]
-pub struct Remembered {
-    /// The requests made lately; `None` before the first look.
-    pub bucket: Option<Bucket>,
-    /// The failures since the last success.
-    pub retry: Option<Retry>,
-    /// A token that is granted and not yet written.
-    pub granted: Option<ManagedSecret>,
-    /// The events of that grant: they are told once the token is written.
-    pub grant_notices: Vec<Notice>,
-    /// The write that was refused last, if the latest one was.
-    pub refused_write: Option<RefusedWrite>,
-    /// What stood in the way of the latest request before anything was sent.
-    pub refusal: Option<Refusal>,
-    /// The inputs-version that was last found to hold the same values as the token's, or asked with.
-    pub compared: Option<String>,
-    /// The inputs-version whose values were found to differ from the token's.
-    pub changed: Option<String>,
-    /// Keyed digest of the secret values of the latest attempt.
-    pub attempted_values: Option<[u8; 32]>,
-    /// The record that was written or seen last, for annotations that somebody removed.
-    pub record: Option<Record>,
-    /// The version of the target from which the token could not be read back.
-    pub unrepairable: Option<u64>,
-    /// When to ask again after the server returned the token that is held.
-    pub reuse_retry_at: Option<Timestamp>,
-    /// Whether the token that is held came with no lifetime left, which is asked about once more.
-    pub dying_token_seen: bool,
-    /// Since when a request has been due without an answer.
-    pub waiting_since: Option<Timestamp>,
-    /// The renew request that was acted on last.
-    pub handled_renew_request: Option<String>,
-    /// The scopes of the latest grant, and the endpoint that gave it; `None` scopes: as asked.
-    pub granted_scopes: Option<Vec<String>>,
-    /// The endpoint that was asked last, without query.
-    pub endpoint: Option<String>,
-    /// The Secret of somebody else at the target's name, while there is one.
-    pub foreign: Option<Foreign>,
-    /// Whether this process has looked at the credential before.
-    pub seeded: bool,
-}
-
-/// Since when the target belongs to somebody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Foreign {
-    /// Whose it is: a rival's, or somebody's; another reason begins anew.
-    pub reason: Reason,
-    /// When it was first seen.
-    pub since: Timestamp,
-    /// Whether an event has told of it.
-    pub warned: bool,
-}
-
-/// The failures of token requests since the last success.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// Why the latest failed.
-    pub reason: Reason,
-    /// What the condition says.
-    pub message: String,
-    /// Failures of this class in a row.
-    pub consecutive: u32,
-    /// Failures in a row.
-    pub failed_attempts: u32,
-    /// When the latest failed.
-    pub failed_at: Timestamp,
-    /// When to ask again.
-    pub next_attempt_at: Timestamp,
-    /// The inputs-version of the latest attempt.
-    pub inputs_version: String,
-    /// Part a of what was asked for.
-    pub request_digest: String,
-    /// Whether waiting will not help.
-    pub terminal: bool,
-}
-
-/// A write of the managed Secret that the API server refused or did not answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedWrite {
-    /// Why.
-    pub reason: Reason,
-    /// What the condition says.
-    pub message: String,
-    /// Refusals in a row.
-    pub failures: u32,
-    /// When to try again; `None`: not before the credential's generation changes.
-    pub next_attempt_at: Option<Timestamp>,
-    /// The version of the target when it was refused; a change of the target lets it be tried at once.
-    pub target_version: u64,
-    /// The generation of the credential when it was refused.
-    pub generation: i64,
-}
-
-/// What stood in the way before anything was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Why.
-    pub reason: Reason,
-    /// What the condition says.
-    pub message: String,
-    /// The inputs for which it holds; with others it is forgotten.
-    pub inputs_version: String,
-    /// Whether its cause lies outside the cluster, so that no event tells when it is gone.
-    pub may_pass: bool,
-    /// When to try again; `None`: a change of the inputs wakes the credential.
-    pub next_attempt_at: Option<Timestamp>,
-    /// Refusals of this kind in a row.
-    pub failures: u32,
 }
 
 /// What the token that is held is worth now.
@@ -221,22 +133,6 @@ pub enum TokenState {
     Outdated,
     /// It has expired.
     Expired,
-}
-
-impl Remembered {
-    /// The memory once the token that waited is in the managed Secret.
-    #[must_use]
-    pub fn written(self) -> Self {
-        let record = self.granted.as_ref().map(|granted| granted.record.clone());
-        Self {
-            record: record.or(self.record),
-            granted: None,
-            grant_notices: Vec::new(),
-            refused_write: None,
-            unrepairable: None,
-            ..self
-        }
-    }
 }
 
 impl Observation {
@@ -310,9 +206,65 @@ impl Observation {
         proofs.filter_map(|used| self.known(&used.object).present()?.data_changed_at).max()
     }
 
-    /// The Secret at the target's name, where it is ours.
+    /// The Secret at the target's name, where it is ours and not handed over to another credential.
     pub fn own_target(&self) -> Option<&TargetMetadata> {
-        self.target.present().filter(|target| target.is_owned_by(self.uid()))
+        let kept = !matches!(self.heir(), Some(Heir::Rival(_)));
+        self.target.present().filter(|target| kept && target.is_owned_by(self.uid()))
+    }
+
+    /// The living credential that the owner of the Secret at the target's name hands it over to, among
+    /// those with this target.
+    pub fn heir(&self) -> Option<Heir<'_>> {
+        let name = self.target.present()?.handed_to()?;
+        if self.credential.metadata.name.as_deref() == Some(name) {
+            return Some(Heir::Ourselves);
+        }
+        self.rivals.iter().find(|rival| rival.name == name).map(Heir::Rival)
+    }
+
+    /// The Secret that a write may change: ours, or one that is handed over to us.
+    pub fn writable_target(&self) -> Option<&TargetMetadata> {
+        let handed_over = || self.target.present().filter(|_| self.heir() == Some(Heir::Ourselves));
+        self.own_target().or_else(handed_over)
+    }
+
+    /// Whether the next write takes over a Secret that was somebody else's.
+    pub fn takes_over(&self) -> bool {
+        self.own_target().is_none() && self.writable_target().is_some()
+    }
+
+    /// The Secret whose token is to be written under the target's new name: the newest that lives.
+    pub fn renamed_from(&self, now: Timestamp) -> Option<&LeftBehind> {
+        if self.target.present().is_some() {
+            return None;
+        }
+        let lives = |left: &&LeftBehind| {
+            let record = left.metadata.record();
+            let holds = |record: &Record| left.metadata.holds_our(&record.token_key);
+            record.is_some_and(|record| record.expires_at > now && holds(&record))
+                && self.memory.unrepairable != Some(left.metadata.resource_version)
+        };
+        self.left_behind
+            .iter()
+            .filter(lives)
+            .max_by_key(|left| left.metadata.record().map(|record| record.issued_at))
+    }
+
+    /// Whether a token that was written is gone or altered.
+    pub fn token_was_lost(&self) -> bool {
+        match self.own_target() {
+            None => self.memory.record.is_some() && !self.takes_over(),
+            Some(_) => self.record().is_none(),
+        }
+    }
+
+    /// Whether the managed Secret differs from what we wrote, by no edit of the spec.
+    pub fn was_changed_by_somebody_else(&self) -> bool {
+        let Some(target) = self.own_target() else { return false };
+        self.record().is_none_or(|record| {
+            let shape = Shape::of(&self.credential.spec, &record.token_key);
+            shape.fits(target.output_version()) && target.has_drifted(self.uid(), &shape, &record)
+        })
     }
 
     /// What is known of the token in the managed Secret; `None` where there is none that we wrote.

@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::domain::crd::{
-    EXPIRES_AT_KEY, FormatType, OAuthClientCredentialSpec, OUTPUT_VERSION, OutputFormat,
-    TOKEN_TYPE_KEY, Template, TemplateMetadata, USERNAME_KEY,
+    DeletionPolicy, EXPIRES_AT_KEY, FormatType, OAuthClientCredentialSpec, OUTPUT_VERSION,
+    OutputFormat, SecretType, TOKEN_TYPE_KEY, Template, TemplateMetadata, USERNAME_KEY,
 };
 use crate::domain::fingerprint;
 use crate::domain::plan::Fault;
@@ -35,8 +35,10 @@ pub struct Shape {
     pub labels: BTreeSet<String>,
     /// Names of the annotations of the template.
     pub annotations: BTreeSet<String>,
-    /// The digest of forms and templates, where there are any.
+    /// The digest of forms, templates, type and deletion policy, where one of them is not the usual one.
     pub version: Option<String>,
+    /// Whether the credential is the owner, by which Kubernetes deletes the Secret with it.
+    pub owner_reference: bool,
 }
 
 impl Shape {
@@ -57,6 +59,7 @@ impl Shape {
             labels: names(|metadata| &metadata.labels),
             annotations: names(|metadata| &metadata.annotations),
             version: version(spec),
+            owner_reference: spec.deletion_policy() == DeletionPolicy::Delete,
         }
     }
 
@@ -152,17 +155,21 @@ fn format_keys(format: &OutputFormat) -> impl Iterator<Item = &str> {
     [format.key.as_str()].into_iter().chain(second)
 }
 
-/// The digest of forms and templates: metadata can't tell an edit under the same key otherwise. Their
+/// The digest of forms, templates, type and deletion policy: metadata can't tell an edit under the same key otherwise. Their
 /// order says nothing, and nothing of it is secret.
 fn version(spec: &OAuthClientCredentialSpec) -> Option<String> {
     let mut formats: Vec<_> = formats(spec).iter().collect();
     let template = template(spec).filter(|template| **template != Template::default());
-    if formats.is_empty() && template.is_none() {
+    let usual_type = SecretType::default().as_str();
+    let secret_type = Some(secret_type(spec)).filter(|asked| *asked != usual_type);
+    let retained = (spec.deletion_policy() == DeletionPolicy::Retain).then_some("Retain");
+    let unusual: String = secret_type.into_iter().chain(retained).collect();
+    if formats.is_empty() && template.is_none() && unusual.is_empty() {
         return None;
     }
     formats.sort_by(|one, other| one.key.cmp(&other.key));
     // Members stand in the order of the types, and maps are sorted, whatever serde_json is built with.
-    let canonical = serde_json::to_string(&(formats, template)).unwrap_or_default();
+    let canonical = serde_json::to_string(&(formats, template)).unwrap_or_default() + &unusual;
     Some(format!("{VERSION}{}", fingerprint::short_digest(&canonical)))
 }
 

@@ -7,7 +7,7 @@
 
 use crate::domain::consent::{self, Consent, TokenEndpoint, TokenHost};
 use crate::domain::crd;
-use crate::domain::observation::{Known, Observation, Refusal, Rival};
+use crate::domain::observation::{Heir, Known, Observation, Refusal, Rival};
 use crate::domain::output;
 use crate::domain::plan::{Fault, Location};
 use crate::domain::reason::Reason;
@@ -232,6 +232,18 @@ pub fn foreign_target(o: &Observation) -> Option<Refusal> {
     let Some(target) = o.target.present() else {
         return o.rivals.iter().find(|rival| goes_first(rival, o)).map(conflict);
     };
+    match o.heir() {
+        Some(Heir::Ourselves) => return None,
+        Some(Heir::Rival(rival)) => {
+            let message = format!(
+                "the annotation {} of Secret {name} hands it over to credential {}: remove the                  annotation, or give this credential another spec.target.name",
+                crd::ADOPT_BY,
+                rival.name
+            );
+            return Some(of_target(Reason::TargetConflict, message));
+        }
+        None => {}
+    }
     if target.is_owned_by(o.uid()) {
         return None;
     }
@@ -239,8 +251,10 @@ pub fn foreign_target(o: &Observation) -> Option<Refusal> {
         return Some(conflict(rival));
     }
     let message = format!(
-        "Secret {name} exists and is not managed by this credential: delete it, or choose another \
-         spec.target.name in a new credential"
+        "Secret {name} exists and is not managed by this credential: delete it, choose another \
+         spec.target.name, or hand it over with the annotation {}: {}",
+        crd::ADOPT_BY,
+        o.credential.metadata.name.as_deref().unwrap_or_default()
     );
     Some(of_target(Reason::SecretNotOwned, message))
 }

@@ -57,7 +57,8 @@ pub enum Step {
 /// What the stored status and the managed Secret tell a process that has just started.
 pub fn seed(o: &Observation) -> Remembered {
     let status = o.credential.status.clone().unwrap_or_default();
-    let record = o.record();
+    let left_behind = || o.renamed_from(Timestamp::MIN)?.metadata.record();
+    let record = o.record().or_else(left_behind);
     let last_failure = status.last_failure_time.as_ref().map(|time| time.0);
     let issued = record.as_ref().map(|record| record.issued_at);
     let same_token = status.token.filter(|token| Some(token.issue_time.0) == issued);
@@ -134,8 +135,7 @@ fn inputs_changed_at(o: &Observation) -> Option<Timestamp> {
 fn seeded_refused_write(o: &Observation) -> Option<RefusedWrite> {
     let condition = status::previous(o, SECRET_SYNCED).filter(|c| c.status == "False")?;
     let reason = Reason::parse(&condition.reason)?;
-    let written_before =
-        matches!(reason, Reason::SecretWriteFailed | Reason::Forbidden | Reason::Contended);
+    let written_before = matches!(reason, Reason::SecretWriteFailed | Reason::Forbidden);
     written_before.then(|| RefusedWrite {
         reason,
         message: condition.message.clone(),
@@ -292,8 +292,13 @@ fn after_grant(
     let digest = o.request_digest();
     let fingerprint = fingerprint::fingerprint(&digest, &attempt.values, &grant.token);
     let held = o.record().filter(|record| record.fingerprint == fingerprint);
+    let mut contention = memory.contention.clone();
+    if o.token_was_lost() {
+        contention = contention.granted(attempt.asked.sent_at);
+    }
     let memory = Remembered {
         retry: None,
+        contention,
         compared: Some(attempt.inputs_version.clone()),
         changed: None,
         granted_scopes: grant.scopes.clone(),

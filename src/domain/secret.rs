@@ -174,7 +174,13 @@ impl TargetMetadata {
             .map(|(name, value)| (name, value.to_owned()))
             .chain(annotations(uid, record))
             .all(|(name, value)| self.mark(name) == Some(value.as_str()));
-        !asked_for || !marks_as_written || self.controller_uid.as_deref() != Some(uid)
+        let is_controller = self.controller_uid.as_deref() == Some(uid);
+        !asked_for || !marks_as_written || is_controller != shape.owner_reference
+    }
+
+    /// The name of the credential that the owner of this Secret hands it over to.
+    pub fn handed_to(&self) -> Option<&str> {
+        self.marks.get(crd::ADOPT_BY).map(String::as_str)
     }
 
     /// What the forms and templates were when it was written.

@@ -192,7 +192,8 @@ fn no_token(facts: &Facts<'_>) -> Verdict {
     }
     match o.retry() {
         Some(retry) => verdict("False", retry.reason, retry.message.clone()),
-        None => verdict("Unknown", Reason::Issuing, "The first token is awaited."),
+        None => contended(facts)
+            .unwrap_or_else(|| verdict("Unknown", Reason::Issuing, "The first token is awaited.")),
     }
 }
 
@@ -249,6 +250,9 @@ fn secret_synced(facts: &Facts<'_>) -> Verdict {
     if let Some(refused) = o.standing_refused_write() {
         return verdict("False", refused.reason, refused.message.clone());
     }
+    if let Some(contended) = contended(facts) {
+        return contended;
+    }
     match facts.record {
         Some(_) => {
             let name = o.credential.target_name();
@@ -256,6 +260,23 @@ fn secret_synced(facts: &Facts<'_>) -> Verdict {
         }
         None => verdict("Unknown", Reason::Issuing, "No token has been written yet."),
     }
+}
+
+/// Somebody keeps changing the managed Secret, and is not answered each time.
+fn contended(facts: &Facts<'_>) -> Option<Verdict> {
+    let o = facts.observation;
+    let contention = &o.memory.contention;
+    let fight = contention.ends_at().is_some_and(|end| end > facts.now);
+    let waits =
+        facts.record.is_none() && o.token_was_lost() && contention.grant_allowed_at() > facts.now;
+    (fight || waits).then(|| {
+        let name = o.credential.target_name();
+        let message = format!(
+            "Somebody keeps changing or deleting Secret {name}: find who it is in \
+             `kubectl get secret {name} --show-managed-fields -o yaml`, and stop it."
+        );
+        verdict("False", Reason::Contended, message)
+    })
 }
 
 fn under_way(facts: &Facts<'_>) -> (&'static str, Verdict) {

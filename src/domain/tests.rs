@@ -78,6 +78,7 @@ impl Life {
         };
         Self {
             o: Observation {
+                left_behind: Vec::new(),
                 credential: Arc::new(credential),
                 policy: Arc::new(policy),
                 references: BTreeMap::from([(client_object(), Known::Present(client(1)))]),
@@ -127,7 +128,7 @@ impl Life {
                     remember::after_comparison(&self.o, &values, digest, token.as_ref());
                 return Some(self.now);
             }
-            Decision::Repair => {
+            Decision::Repair | Decision::Rename => {
                 let secret = self.o.record().map(|record| ManagedSecret {
                     token: token(record.revision),
                     token_type: "Bearer".into(),

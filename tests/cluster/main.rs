@@ -24,6 +24,7 @@ mod figures;
 mod foreign;
 mod formats;
 mod grants;
+mod life;
 mod metrics;
 mod objects;
 mod obstacles;
@@ -86,6 +87,7 @@ fn trials(suite: &Suite) -> Vec<Trial> {
         drift::tests(suite),
         formats::tests(suite),
         deletion::tests(suite),
+        life::tests(suite),
         outage::tests(suite),
         shutdown::tests(suite),
         overload::tests(suite),

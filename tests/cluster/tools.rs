@@ -248,7 +248,7 @@ const RIGHTS: [&str; 7] = [
     "events.events.k8s.io [create patch]",
     "oauthclientcredentials.oauthcc.dev [get list watch]",
     "oauthclientcredentials.oauthcc.dev/status [patch]",
-    "secrets [get list watch create patch]",
+    "secrets [get list watch create patch delete]",
     "serviceaccounts [get list watch]",
     "serviceaccounts/token [create]",
 ];

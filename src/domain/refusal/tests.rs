@@ -98,6 +98,7 @@ fn observation(spec: &Value) -> Observation {
     }))
     .unwrap();
     Observation {
+        left_behind: Vec::new(),
         credential: Arc::new(credential),
         policy: Arc::new(Policy {
             schedule: SchedulePolicy::default(),
