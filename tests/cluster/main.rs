@@ -29,6 +29,7 @@ mod objects;
 mod obstacles;
 mod outage;
 mod overload;
+mod readiness;
 mod refusals;
 mod reports;
 mod restart;
@@ -69,6 +70,7 @@ fn trials(suite: &Suite) -> Vec<Trial> {
         rotation::tests(suite),
         schema::tests(suite),
         tools::tests(suite),
+        readiness::tests(suite),
         metrics::tests(suite),
         canary::tests(suite),
         refusals::tests(suite),

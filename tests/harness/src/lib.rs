@@ -1,6 +1,6 @@
 //! Real components for the integration tests and the demo: a Kubernetes control plane, an OAuth
-//! authorization server, a Keycloak, the operator as a process and as it is installed, and small
-//! servers that misbehave.
+//! authorization server, a Keycloak, the operator as a process and as it is installed, Helm and
+//! kstatus, and small servers that misbehave.
 //!
 //! In: programs built from Go modules, an npm package, a Maven artifact, the operator's binary. Out:
 //! handles whose `Drop` ends the processes and removes their files; on Linux the processes also die
@@ -21,6 +21,7 @@ pub mod installation;
 mod introspection;
 pub mod keycloak;
 pub mod keys;
+pub mod kstatus;
 pub mod operator;
 pub mod ports;
 mod process;
