@@ -15,6 +15,7 @@
     reason = "a test binary has no users; `pub` marks what other modules of it use"
 )]
 
+mod admission;
 mod backoff;
 mod canary;
 mod deletion;
@@ -71,6 +72,7 @@ fn trials(suite: &Suite) -> Vec<Trial> {
         schema::tests(suite),
         tools::tests(suite),
         readiness::tests(suite),
+        admission::tests(suite),
         metrics::tests(suite),
         canary::tests(suite),
         refusals::tests(suite),

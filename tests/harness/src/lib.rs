@@ -16,6 +16,7 @@ mod client_kubeconfig;
 mod control;
 pub mod control_plane;
 pub mod faults;
+pub mod helm;
 mod http;
 pub mod installation;
 mod introspection;
