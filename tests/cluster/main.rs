@@ -15,6 +15,7 @@
     reason = "a test binary has no users; `pub` marks what other modules of it use"
 )]
 
+mod admission;
 mod backoff;
 mod canary;
 mod deletion;
@@ -30,6 +31,7 @@ mod objects;
 mod obstacles;
 mod outage;
 mod overload;
+mod readiness;
 mod refusals;
 mod reports;
 mod restart;
@@ -70,6 +72,8 @@ fn trials(suite: &Suite) -> Vec<Trial> {
         rotation::tests(suite),
         schema::tests(suite),
         tools::tests(suite),
+        readiness::tests(suite),
+        admission::tests(suite),
         metrics::tests(suite),
         canary::tests(suite),
         refusals::tests(suite),

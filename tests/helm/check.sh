@@ -41,23 +41,32 @@ for expected in \
 	'value: "idp.example.com,login.example.com:8443"' \
 	'value: "/etc/oauthcc/trust-bundle/corp.pem"' \
 	'name: "corp-proxy"' \
+	'name: other-oauthcc-operator-authors' \
+	"['idp.example.com:443', 'login.example.com:8443', '2001:db8::1:443']" \
+	'example.com/e: f' \
 	'name: other-oauthcc-operator-metrics'; do
 	grep -qF "$expected" "$work/every" || {
 		echo "the chart with tests/helm/every-value.yaml lacks: $expected" >&2
 		failed=1
 	}
 done
-if grep -qF serviceaccounts/token "$work/every"; then
+if grep -qF "resources: [serviceaccounts/token]" "$work/every"; then
 	echo "the chart with serviceAccountTokens: false lets the operator make tokens" >&2
 	failed=1
 fi
-grep -qF serviceaccounts/token "$work/install.yaml" || {
+grep -qF "resources: [serviceaccounts/token]" "$work/install.yaml" || {
 	echo "the chart with its default values lacks: serviceaccounts/token" >&2
 	failed=1
 }
+if grep -qF ValidatingAdmissionPolicy "$work/install.yaml"; then
+	echo "the chart with its default values holds an admission policy" >&2
+	failed=1
+fi
 refused "a setting that does not exist" --set settings.no-such-flag=1
 refused "a value that does not exist" --set replicas=2
 refused "a switch that is neither true nor false" --set serviceAccountTokens=some
+refused "an admission policy that asks nothing" --set admissionPolicy.enabled=true --set admissionPolicy.requireSecretAccess=false
+refused "a URL as a host" --set admissionPolicy.enabled=true --set 'admissionPolicy.allowedTokenHosts={https://idp.example.com}'
 refused "no ServiceAccount at all" --set serviceAccount.create=false
 
 [ "$failed" = 0 ] && echo "The chart and its generated manifests are up to date." >&2

@@ -1,5 +1,6 @@
 //! Real components for the integration tests and the demo: a Kubernetes control plane, an OAuth
-//! authorization server, a Keycloak, the operator as a process and as it is installed, and small servers that misbehave.
+//! authorization server, a Keycloak, the operator as a process and as it is installed, Helm and
+//! kstatus, and small servers that misbehave.
 //!
 //! In: programs built from Go modules, an npm package, a Maven artifact, the operator's binary. Out:
 //! handles whose `Drop` ends the processes and removes their files; on Linux the processes also die
@@ -15,14 +16,17 @@ mod client_kubeconfig;
 mod control;
 pub mod control_plane;
 pub mod faults;
+pub mod helm;
 mod http;
 pub mod installation;
 mod introspection;
 pub mod keycloak;
 pub mod keys;
+pub mod kstatus;
 pub mod operator;
 pub mod ports;
 mod process;
+mod script;
 mod tls;
 pub mod token_verifier;
 pub mod wait;

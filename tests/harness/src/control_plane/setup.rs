@@ -5,11 +5,11 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -21,6 +21,7 @@ use crate::{
     client_kubeconfig::Cluster,
     ports::Port,
     process::{Process, command},
+    script::printed_path,
     work_directory::WorkDirectory,
 };
 
@@ -60,20 +61,7 @@ pub(super) struct Setup {
 
 /// Builds the programs where they are missing and gives their directory.
 pub(super) async fn build_programs() -> anyhow::Result<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../control-plane/build.sh");
-    let build = tokio::process::Command::new("sh")
-        .arg(&script)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(BUILD_BOUND, build)
-        .await
-        .context("building the control plane did not end")?
-        .with_context(|| format!("failed to run {}", script.display()))?;
-    ensure!(output.status.success(), "{} failed: {}", script.display(), output.status);
-    let directory = String::from_utf8(output.stdout).context("build.sh printed no UTF-8")?;
-    Ok(PathBuf::from(directory.trim()))
+    printed_path("control-plane/build.sh", BUILD_BOUND).await
 }
 
 impl Setup {
