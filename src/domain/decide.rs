@@ -40,7 +40,7 @@ pub enum Decision {
 pub enum Trigger {
     /// There is no managed Secret.
     SecretMissing,
-    /// Its token is missing or was altered.
+    /// Its token, or a value of the response, is missing or was altered.
     SecretDrift,
     /// The spec asks for something else.
     SpecChanged,
@@ -141,9 +141,10 @@ fn granted_token_waits(o: &Observation, now: Timestamp) -> Option<Decision> {
     Some(if waits { Decision::Keep } else { Decision::Write })
 }
 
-/// A token that is whole and lives needs no grant, whatever happened around it.
+/// A token that is whole and lives needs no grant, whatever happened around it; unless a value of the
+/// response is missing, which a grant alone brings.
 fn target_drifted(o: &Observation, now: Timestamp) -> Option<Decision> {
-    let target = o.own_target()?;
+    let target = o.own_target().filter(|_| !lacks_response_values(o))?;
     if o.memory.unrepairable == Some(target.resource_version) || write_waits(o, now) {
         return None;
     }
@@ -187,12 +188,16 @@ fn request_due(o: &Observation, now: Timestamp) -> Option<Decision> {
 pub fn due(o: &Observation, now: Timestamp) -> Option<Trigger> {
     let Some(target) = o.own_target() else { return Some(Trigger::SecretMissing) };
     let Some(record) = o.record() else {
-        let repairable =
-            o.memory.unrepairable != Some(target.resource_version) && o.token_lies_as_asked();
+        let repairable = o.memory.unrepairable != Some(target.resource_version)
+            && o.token_lies_as_asked()
+            && !lacks_response_values(o);
         return (!repairable).then_some(Trigger::SecretDrift);
     };
     if !fingerprint::fits_spec(&record.fingerprint, &o.request_digest()) {
         return Some(Trigger::SpecChanged);
+    }
+    if lacks_response_values(o) {
+        return Some(Trigger::SecretDrift);
     }
     if o.memory.changed.is_some() && o.memory.changed == o.inputs_version() {
         return Some(Trigger::CredentialsChanged);
@@ -208,6 +213,11 @@ pub fn due(o: &Observation, now: Timestamp) -> Option<Trigger> {
     }
     // What was asked for and failed is still wanted: a renew request, or the token of other values.
     o.retry().map(|_| Trigger::CredentialsChanged)
+}
+
+/// Whether the managed Secret lacks a value of the response that the spec asks for.
+pub fn lacks_response_values(o: &Observation) -> bool {
+    o.own_target().is_some_and(|target| target.lacks_response_values(&o.shape()))
 }
 
 /// When the token that is held is renewed or asked about again; `None` without one.

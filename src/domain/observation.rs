@@ -170,8 +170,8 @@ pub struct Retry {
     pub next_attempt_at: Timestamp,
     /// The inputs-version of the latest attempt.
     pub inputs_version: String,
-    /// Part a of what was asked for.
-    pub request_digest: String,
+    /// What was asked for, as [`fingerprint::asked_digest`] tells it.
+    pub asked_digest: String,
     /// Whether waiting will not help.
     pub terminal: bool,
 }
@@ -327,7 +327,7 @@ impl Observation {
     pub fn token_lies_as_asked(&self) -> bool {
         self.own_target().is_some_and(|target| {
             let applied = target.applied.as_ref();
-            let known = applied.is_some_and(|applied| applied.data.is_subset(&self.shape().keys));
+            let known = applied.is_some_and(|applied| self.shape().knows(&applied.data));
             known && target.holds_our(self.credential.spec.token_key())
         })
     }
@@ -363,8 +363,8 @@ impl Observation {
 
     /// The failures that still count: those of a request that asked for the same.
     pub fn retry(&self) -> Option<&Retry> {
-        let digest = self.request_digest();
-        self.memory.retry.as_ref().filter(|retry| retry.request_digest == digest)
+        let digest = fingerprint::asked_digest(&self.credential.spec);
+        self.memory.retry.as_ref().filter(|retry| retry.asked_digest == digest)
     }
 
     /// What stood in the way, where its inputs are still the present ones.
