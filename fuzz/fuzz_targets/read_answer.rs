@@ -1,6 +1,6 @@
 //! Throws answers at the parser: whatever a hostile endpoint sends, nothing panics and no token that
-//! can't stand in a header gets through. In: a status, two JSON pointers, a unit, headers and a body,
-//! as the files in `seeds/read_answer` have them. Out: a crash, or nothing.
+//! can't stand in a header gets through. In: a status, JSON pointers, a unit, headers and a body, as the
+//! files in `seeds/read_answer` have them. Out: a crash, or nothing.
 //!
 //! **Invariant:** any bytes at all are a valid input; what is missing is taken as empty.
 #![no_main]
@@ -12,7 +12,8 @@ use libfuzzer_sys::fuzz_target;
 use oauthcc_operator::domain::{
     crd::ExpiresInUnit,
     oauth::{
-        Answer, AnswerHeaders, Grant, MAX_MESSAGE_BYTES, MAX_TOKEN_BYTES, RequestError, read_answer,
+        Answer, AnswerHeaders, Grant, MAX_MESSAGE_BYTES, MAX_TOKEN_BYTES, MAX_VALUE_BYTES,
+        RequestError, read_answer,
     },
     plan::ResponseShape,
     redacted::Redacted,
@@ -24,14 +25,18 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 fuzz_target!(|input: &[u8]| {
     let now = Timestamp::from_second(NOW).expect("it is a time");
-    match read_answer(&answer(input), now) {
-        Ok(grant) => check_grant(&grant, now),
+    let answer = answer(input);
+    match read_answer(&answer, now) {
+        Ok(grant) => {
+            assert!(grant.values.keys().eq(&answer.shape.values));
+            check_grant(&grant, now);
+        }
         Err(error) => check_error(&error),
     }
 });
 
 /// Lines up to an empty one, then the body: status, pointer to the token, pointer to the lifetime,
-/// unit, and headers like `retry-after: 30`.
+/// unit, and headers like `retry-after: 30`; `value: /a` is a pointer to a value beside the token.
 fn answer(input: &[u8]) -> Answer {
     let head_end = input.windows(2).position(|pair| pair == b"\n\n");
     let (head, body) = match head_end {
@@ -41,7 +46,7 @@ fn answer(input: &[u8]) -> Answer {
     let head = String::from_utf8_lossy(head);
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.parse().ok()).unwrap_or(200);
-    let shape = ResponseShape {
+    let mut shape = ResponseShape {
         token_pointer: lines.next().unwrap_or("/access_token").to_owned(),
         expires_in_pointer: lines.next().unwrap_or("/expires_in").to_owned(),
         expires_in_unit: match lines.next() {
@@ -49,8 +54,11 @@ fn answer(input: &[u8]) -> Answer {
             Some("Timestamp") => ExpiresInUnit::Timestamp,
             _ => ExpiresInUnit::Seconds,
         },
+        ..ResponseShape::default()
     };
     let pairs: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(": ")).collect();
+    let pointers = pairs.iter().filter(|(name, _)| *name == "value");
+    shape.values = pointers.map(|(_, pointer)| (*pointer).to_owned()).collect();
     let headers = AnswerHeaders::read(|name| {
         let of_name = pairs.iter().filter(|(header, _)| *header == name);
         of_name.map(|(_, value)| (*value).to_owned()).collect()
@@ -66,6 +74,9 @@ fn check_grant(grant: &Grant, now: Timestamp) {
     assert_eq!(grant.token_type, "Bearer");
     let latest = now + jiff::SignedDuration::try_from(YEAR).expect("it is a span");
     assert!(grant.expiry(now).is_none_or(|at| at > now && at <= latest));
+    for value in grant.values.values().map(Redacted::expose) {
+        assert!(value.len() <= MAX_VALUE_BYTES && !value.contains(char::is_control));
+    }
     for scope in grant.scopes.iter().flatten() {
         assert!(scope.bytes().all(|byte| byte.is_ascii_graphic()));
         assert!(!scope.contains("s3cr3t-value"));

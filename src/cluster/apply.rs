@@ -19,9 +19,9 @@ use serde_json::json;
 
 use super::call::code;
 use super::refused::{
-    RefusedSecret, contended, is_refused_type, not_ours, refused, undeletable, unwritable,
+    RefusedSecret, contended, is_refused_type, not_ours, refused, undeletable, unread, unwritable,
 };
-use super::{Cluster, namespace};
+use super::{Cluster, namespace, prepare};
 use crate::domain::conclude::Outcome;
 use crate::domain::crd::{
     DeletionPolicy, FIELD_MANAGER, OAuthClientCredential, OAuthClientCredentialStatus,
@@ -30,6 +30,7 @@ use crate::domain::notice::Notice;
 use crate::domain::observation::{Known, LeftBehind, Observation, Remembered};
 use crate::domain::output::{self, Content};
 use crate::domain::reason::Reason;
+use crate::domain::redacted::Redacted;
 use crate::domain::reference::{Object, ObjectKind};
 use crate::domain::secret::{self, ManagedSecret, TargetMetadata, resource_version};
 
@@ -149,11 +150,12 @@ pub async fn dry_run(cluster: &Cluster, o: &Observation) -> Result<(), RefusedSe
         token_key: o.credential.spec.token_key().to_owned(),
         refresh_at: None,
     });
+    let dry = || Redacted::new("dry-run".to_owned());
     let placeholder = ManagedSecret {
-        token: crate::domain::redacted::Redacted::new("dry-run".to_owned()),
+        token: dry(),
         token_type: "Bearer".to_owned(),
         record,
-        response_values: BTreeMap::new(),
+        response_values: o.shape().response.into_values().map(|at| (at, dry())).collect(),
         previous: None,
     };
     let params = PatchParams::apply(FIELD_MANAGER).force().dry_run();
@@ -173,6 +175,8 @@ async fn write_secret(
     secret: &ManagedSecret,
 ) -> Result<(), RefusedSecret> {
     let params = PatchParams::apply(FIELD_MANAGER).force();
+    let with_previous = prepare::with_previous(cluster, o, secret).await;
+    let (o, secret) = &with_previous.map_err(|error| unread(o, &error))?;
     let content = output::content(&o.credential.spec, secret).map_err(unwritable)?;
     let whole = (secret, &content);
     let error = match patch(cluster, o, whole, &params).await {

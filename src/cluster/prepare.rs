@@ -4,16 +4,16 @@
 //! **Invariant:** nothing is handed on for a request before the owner of every object that is used has
 //! consented to the host, as the very reads tell that brought the values.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::read::{self, ClientSecret, Data, Prevented, prevented, refused};
 use super::{Cluster, namespace};
 use crate::domain::consent::TokenEndpoint;
 use crate::domain::crd::{EXPIRES_AT_KEY, TOKEN_TYPE_KEY};
+use crate::domain::decide;
 use crate::domain::oauth::{self, ClientCertificate, RequestValues};
 use crate::domain::observation::{Known, Observation};
+use crate::domain::output;
 use crate::domain::plan::{Fault, RequestPlan};
 use crate::domain::reason::Reason;
 use crate::domain::redacted::Redacted;
@@ -21,7 +21,7 @@ use crate::domain::reference::{
     Object, ObjectKind, Reference, Use, UsedObject, references, used_objects,
 };
 use crate::domain::refusal;
-use crate::domain::secret::{ManagedSecret, TargetMetadata};
+use crate::domain::secret::{Held, ManagedSecret, TargetMetadata};
 
 /// Everything that a request needs.
 #[derive(Debug)]
@@ -91,7 +91,8 @@ pub async fn compare(
     let token = match seen.record() {
         Some(record) => {
             let secret = read_own(cluster, &seen, seen.credential.target_name()).await?;
-            secret.and_then(|secret| text_of(&secret, &record.token_key))
+            let mut texts = secret.map(|secret| secret.texts()).unwrap_or_default();
+            texts.remove(&record.token_key).filter(|token| !token.expose().is_empty())
         }
         None => None,
     };
@@ -116,28 +117,62 @@ pub async fn read_back(
         return Ok(None);
     };
     // Judged by the metadata of this very read: an edit since the event must not become ours.
-    cluster.index.told(ObjectKind::Secret, &secret.metadata);
-    let target = TargetMetadata::read(&secret.metadata);
-    let o = &Observation { target: Known::Present(target.clone()), ..o.clone() };
+    let (o, held) = &as_read(cluster, o, &secret);
     let spec_key = o.credential.spec.token_key();
     let key = o.record().map_or_else(|| spec_key.to_owned(), |record| record.token_key);
-    let text = |key: &str| text_of(&secret, key);
     let known = o.record().is_some() || o.token_lies_as_asked();
-    let ours = known && target.is_owned_by(o.uid()) && target.holds_our(&key);
-    let token = text(&key).filter(|_| ours);
-    let unaltered_expiry = text(EXPIRES_AT_KEY).filter(|_| target.holds_our(EXPIRES_AT_KEY));
-    let expires_at = unaltered_expiry.and_then(|text| text.expose().parse().ok());
-    let recovered = || target.recovered_record(expires_at, &key, now);
-    let token_type = text(TOKEN_TYPE_KEY).filter(|_| target.holds_our(TOKEN_TYPE_KEY));
+    // What only a grant brings is not to be written without.
+    let whole = known && o.own_target().is_some() && !decide::lacks_response_values(o);
+    let token = held.ours(&key).filter(|token| whole && !token.expose().is_empty()).cloned();
+    let expires_at = held.ours(EXPIRES_AT_KEY).and_then(|text| text.expose().parse().ok());
+    let recovered = || held.target.recovered_record(expires_at, &key, now);
+    let token_type = held.ours(TOKEN_TYPE_KEY);
     let token_type = token_type.map_or_else(|| "Bearer".to_owned(), |text| text.expose().clone());
     let record = o.record().or_else(recovered);
+    let previous = output::previous_keys(&o.credential.spec);
     Ok(token.zip(record).map(|(token, record)| ManagedSecret {
         token,
         token_type,
         record,
-        response_values: BTreeMap::new(),
-        previous: None,
+        response_values: held.response_values(&o.shape()),
+        previous: previous.and_then(|keys| held.previous(&keys)),
     }))
+}
+
+/// A token that was granted, with the one before it where the spec asks for that and there is one: one
+/// GET right before the write, which then names the version that was read.
+///
+/// # Errors
+/// The API server did not answer the GET, or refused it.
+pub(super) async fn with_previous(
+    cluster: &Cluster,
+    o: &Observation,
+    secret: &ManagedSecret,
+) -> Result<(Observation, ManagedSecret), kube::Error> {
+    let asked = output::previous_keys(&o.credential.spec);
+    // A repair has read the Secret already, and a first token has none before it.
+    let asked = asked.filter(|_| o.memory.granted.is_some() && o.own_target().is_some());
+    let Some(keys) = asked else { return Ok((o.clone(), secret.clone())) };
+    let name = o.credential.target_name();
+    let mark = cluster.index.mark();
+    let api = cluster.secrets(o);
+    let Some(found) = cluster.calls.make(|| api.get_opt(name)).await? else {
+        let gone = Object { kind: ObjectKind::Secret, name: name.to_owned() };
+        cluster.index.not_found(namespace(o), &gone, mark);
+        return Ok((Observation { target: Known::Absent, ..o.clone() }, secret.clone()));
+    };
+    let (o, held) = as_read(cluster, o, &found);
+    let record = o.record().filter(|_| o.own_target().is_some());
+    let previous = record.and_then(|record| held.replaced_by(&secret.token, &record, &keys));
+    Ok((o, ManagedSecret { previous, ..secret.clone() }))
+}
+
+/// The observation with the target as this read tells it, and what it holds.
+fn as_read(cluster: &Cluster, o: &Observation, secret: &ClientSecret) -> (Observation, Held) {
+    cluster.index.told(ObjectKind::Secret, &secret.metadata);
+    let target = TargetMetadata::read(&secret.metadata);
+    let seen = Observation { target: Known::Present(target.clone()), ..o.clone() };
+    (seen, Held { target, texts: secret.texts() })
 }
 
 async fn read_all(
@@ -219,9 +254,4 @@ async fn read_own(
     let api = cluster.secrets(o);
     let found = cluster.calls.make(|| api.get_opt(name)).await;
     found.map_err(|error| prevented(o, ObjectKind::Secret, name, error))
-}
-
-fn text_of(secret: &ClientSecret, key: &str) -> Option<Redacted<String>> {
-    let bytes = secret.value(key)?.expose();
-    String::from_utf8(bytes.clone()).ok().filter(|text| !text.is_empty()).map(Redacted::new)
 }

@@ -39,9 +39,11 @@ pub struct ClientSecret {
 }
 
 impl ClientSecret {
-    /// The value of a key.
-    pub(super) fn value(&self, key: &str) -> Option<&Redacted<Vec<u8>>> {
-        self.data.get(key).map(|value| &value.0)
+    /// The values that are text, by key.
+    pub(super) fn texts(&self) -> BTreeMap<String, Redacted<String>> {
+        let text = |value: &Value| String::from_utf8(value.0.expose().clone()).ok();
+        let texts = self.data.iter().filter_map(|(key, value)| Some((key.clone(), text(value)?)));
+        texts.map(|(key, text)| (key, Redacted::new(text))).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use kube::core::response::StatusCause;
 
 use super::Cluster;
 use super::apply::target_name;
+use super::call::code;
 use crate::domain::observation::{Observation, Remembered};
 use crate::domain::plan::Fault;
 use crate::domain::reason::Reason;
@@ -74,6 +75,22 @@ fn causes(error: &kube::Error) -> &[StatusCause] {
 
 /// A form or template that this very token can't be written in.
 pub(super) fn unwritable(Fault { reason, message }: Fault) -> RefusedSecret {
+    RefusedSecret { reason, message, is_final: false, conflict: false }
+}
+
+/// The read of the token before, which comes before the write, failed.
+pub(super) fn unread(o: &Observation, error: &kube::Error) -> RefusedSecret {
+    let name = o.credential.target_name();
+    let (reason, message) = if code(error) == 403 {
+        let message = format!(
+            "the operator may not read Secret {name}, whose token spec.target.previousTokenKey asks to \
+             keep: its ServiceAccount needs the verb get on secrets in this namespace"
+        );
+        (Reason::Forbidden, message)
+    } else {
+        let message = format!("the API server did not answer the read of Secret {name}");
+        (Reason::SecretWriteFailed, message)
+    };
     RefusedSecret { reason, message, is_final: false, conflict: false }
 }
 

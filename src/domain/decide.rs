@@ -42,7 +42,7 @@ pub enum Decision {
 pub enum Trigger {
     /// There is no managed Secret.
     SecretMissing,
-    /// Its token is missing or was altered.
+    /// Its token, or a value of the response, is missing or was altered.
     SecretDrift,
     /// The spec asks for something else.
     SpecChanged,
@@ -156,9 +156,10 @@ fn target_renamed(o: &Observation, now: Timestamp) -> Option<Decision> {
     (!write_waits(o, now)).then_some(Decision::Rename)
 }
 
-/// A token that is whole and lives needs no grant, whatever happened around it.
+/// A token that is whole and lives needs no grant, whatever happened around it; unless a value of the
+/// response is missing, which a grant alone brings.
 fn target_drifted(o: &Observation, now: Timestamp) -> Option<Decision> {
-    let target = o.own_target()?;
+    let target = o.own_target().filter(|_| !lacks_response_values(o))?;
     let fought = o.was_changed_by_somebody_else() && o.memory.contention.repair_allowed_at() > now;
     if o.memory.unrepairable == Some(target.resource_version) || write_waits(o, now) || fought {
         return None;
@@ -203,12 +204,16 @@ fn request_due(o: &Observation, now: Timestamp) -> Option<Decision> {
 pub fn due(o: &Observation, now: Timestamp) -> Option<Trigger> {
     let Some(target) = o.own_target() else { return Some(Trigger::SecretMissing) };
     let Some(record) = o.record() else {
-        let repairable =
-            o.memory.unrepairable != Some(target.resource_version) && o.token_lies_as_asked();
+        let repairable = o.memory.unrepairable != Some(target.resource_version)
+            && o.token_lies_as_asked()
+            && !lacks_response_values(o);
         return (!repairable).then_some(Trigger::SecretDrift);
     };
     if !fingerprint::fits_spec(&record.fingerprint, &o.request_digest()) {
         return Some(Trigger::SpecChanged);
+    }
+    if lacks_response_values(o) {
+        return Some(Trigger::SecretDrift);
     }
     if o.memory.changed.is_some() && o.memory.changed == o.inputs_version() {
         return Some(Trigger::CredentialsChanged);
@@ -224,6 +229,11 @@ pub fn due(o: &Observation, now: Timestamp) -> Option<Trigger> {
     }
     // What was asked for and failed is still wanted: a renew request, or the token of other values.
     o.retry().map(|_| Trigger::CredentialsChanged)
+}
+
+/// Whether the managed Secret lacks a value of the response that the spec asks for.
+pub fn lacks_response_values(o: &Observation) -> bool {
+    o.own_target().is_some_and(|target| target.lacks_response_values(&o.shape()))
 }
 
 /// When the token that is held is renewed or asked about again; `None` without one.

@@ -4,7 +4,7 @@
 //! **Invariant:** nothing here lets somebody who reads an annotation test a guess of the client
 //! secret: part b is keyed by the token itself, and the rest is made of nothing secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use aws_lc_rs::{constant_time, digest, hmac};
@@ -16,6 +16,7 @@ use crate::domain::crd::{
     DEFAULT_SERVICE_ACCOUNT_TOKEN_SECONDS, Header, HmacAlgorithm, OAuthClientCredentialSpec,
     Parameter, RequestOptions, ResponseOptions,
 };
+use crate::domain::output;
 use crate::domain::plan::ResponseShape;
 use crate::domain::redacted::Redacted;
 
@@ -79,6 +80,17 @@ pub fn request_digest(spec: &OAuthClientCredentialSpec) -> String {
         text
     });
     short_digest(&canonical)
+}
+
+/// What decides whether a request succeeds: what is asked for, and what the answer must hold beside the
+/// token, which no token is granted for.
+pub fn asked_digest(spec: &OAuthClientCredentialSpec) -> String {
+    let pointers = output::response_pointers(spec).into_values().collect::<BTreeSet<_>>();
+    let asked = request_digest(spec);
+    if pointers.is_empty() {
+        return asked;
+    }
+    short_digest(&format!("{asked} {}", json!(pointers)))
 }
 
 /// A value that is not the default; with a provider, whose defaults are others, any value.

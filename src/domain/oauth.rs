@@ -41,7 +41,7 @@ mod waiting;
 
 pub use answer::{
     Answer, AnswerHeaders, Asked, Grant, Lifetime, MAX_BODY_BYTES, MAX_MESSAGE_BYTES,
-    MAX_TOKEN_BYTES, RequestError,
+    MAX_TOKEN_BYTES, MAX_VALUE_BYTES, RequestError,
 };
 pub(in crate::domain) use form::form_encoded;
 pub use hint::Hint;

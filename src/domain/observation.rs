@@ -250,11 +250,16 @@ impl Observation {
             .max_by_key(|left| left.metadata.record().map(|record| record.issued_at))
     }
 
-    /// Whether a token that was written is gone or altered.
+    /// Whether a token that was written, or a value of its response, is gone or altered by somebody.
     pub fn token_was_lost(&self) -> bool {
         match self.own_target() {
             None => self.memory.record.is_some() && !self.takes_over(),
-            Some(_) => self.record().is_none(),
+            Some(target) => {
+                let shape = self.shape();
+                let value_lost =
+                    target.lacks_response_values(&shape) && shape.fits(target.output_version());
+                self.record().is_none() || value_lost
+            }
         }
     }
 
@@ -263,6 +268,11 @@ impl Observation {
         let Some(target) = self.own_target() else { return false };
         self.record().is_none_or(|record| {
             let shape = Shape::of(&self.credential.spec, &record.token_key);
+            let mut target = target.clone();
+            // A key that we wrote and the spec no longer names is of an older spec: nobody else can add one.
+            if let Some(applied) = &mut target.applied {
+                applied.data.retain(|key| shape.keys.contains(key) || shape.previous.contains(key));
+            }
             shape.fits(target.output_version()) && target.has_drifted(self.uid(), &shape, &record)
         })
     }
@@ -279,7 +289,7 @@ impl Observation {
     pub fn token_lies_as_asked(&self) -> bool {
         self.own_target().is_some_and(|target| {
             let applied = target.applied.as_ref();
-            let known = applied.is_some_and(|applied| applied.data.is_subset(&self.shape().keys));
+            let known = applied.is_some_and(|applied| self.shape().knows(&applied.data));
             known && target.holds_our(self.credential.spec.token_key())
         })
     }
@@ -315,8 +325,8 @@ impl Observation {
 
     /// The failures that still count: those of a request that asked for the same.
     pub fn retry(&self) -> Option<&Retry> {
-        let digest = self.request_digest();
-        self.memory.retry.as_ref().filter(|retry| retry.request_digest == digest)
+        let digest = fingerprint::asked_digest(&self.credential.spec);
+        self.memory.retry.as_ref().filter(|retry| retry.asked_digest == digest)
     }
 
     /// What stood in the way, where its inputs are still the present ones.

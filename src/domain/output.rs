@@ -15,7 +15,8 @@ use jiff::Timestamp;
 
 use crate::domain::crd::{
     DeletionPolicy, EXPIRES_AT_KEY, FormatType, OAuthClientCredentialSpec, OUTPUT_VERSION,
-    OutputFormat, SecretType, TOKEN_TYPE_KEY, Template, TemplateMetadata, USERNAME_KEY,
+    OutputFormat, PREVIOUS_EXPIRES_AT_SUFFIX, RESPONSE_VALUES, SecretType, TOKEN_TYPE_KEY,
+    Template, TemplateMetadata, USERNAME_KEY,
 };
 use crate::domain::fingerprint;
 use crate::domain::plan::Fault;
@@ -29,8 +30,12 @@ const VERSION: &str = "v1:";
 /// What the metadata of a managed Secret must tell where it is as the spec asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
-    /// Keys of `data`.
+    /// Keys of `data` that must be there.
     pub keys: BTreeSet<String>,
+    /// The keys of the token before and of its expiry: both are there or none.
+    pub previous: BTreeSet<String>,
+    /// The pointers of the values of the response, by key.
+    pub response: BTreeMap<String, String>,
     /// Names of the labels of the template.
     pub labels: BTreeSet<String>,
     /// Names of the annotations of the template.
@@ -56,11 +61,29 @@ impl Shape {
         keys.extend(template(spec).into_iter().flat_map(|template| template.data.keys()).cloned());
         Self {
             keys,
+            previous: previous_keys(spec).into_iter().flat_map(<[String; 2]>::from).collect(),
+            response: response_pointers(spec),
             labels: names(|metadata| &metadata.labels),
             annotations: names(|metadata| &metadata.annotations),
             version: version(spec),
             owner_reference: spec.deletion_policy() == DeletionPolicy::Delete,
         }
+    }
+
+    /// Whether these are the keys that are asked for.
+    pub fn has_keys(&self, held: &BTreeSet<String>) -> bool {
+        let more: BTreeSet<_> = held.difference(&self.keys).cloned().collect();
+        self.keys.is_subset(held) && (more.is_empty() || more == self.previous)
+    }
+
+    /// Whether nothing but what is asked for lies under these keys.
+    pub fn knows(&self, held: &BTreeSet<String>) -> bool {
+        held.iter().all(|key| self.keys.contains(key) || self.previous.contains(key))
+    }
+
+    /// What the annotation of the values of the response must say; none without such values.
+    pub fn response_values(&self) -> Option<String> {
+        annotation_of(&self.response)
     }
 
     /// Whether a Secret with this annotation was written with the same forms and templates. What
@@ -81,7 +104,8 @@ pub struct Content {
     pub data: BTreeMap<String, Redacted<String>>,
     /// The labels of the template.
     pub labels: BTreeMap<String, String>,
-    /// The annotations of the template, and the version of what it was written with.
+    /// The annotations of the template, the pointers of the values of the response, and the version of
+    /// what it was written with.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -97,9 +121,19 @@ pub fn content(spec: &OAuthClientCredentialSpec, secret: &ManagedSecret) -> Resu
     if let Some(template) = template(spec) {
         template::write(&template.data, secret, &mut data)?;
     }
+    if let Some(((key, expiry_key), previous)) = previous_keys(spec).zip(secret.previous.as_ref()) {
+        data.insert(key, previous.token.clone());
+        data.insert(expiry_key, Redacted::new(previous.expires_at.to_string()));
+    }
     data.extend(secret.data());
+    let asked = response_pointers(spec);
+    let mut written = asked.clone();
+    written.retain(|_, pointer| secret.response_values.contains_key(pointer));
     let TemplateMetadata { labels, mut annotations } = metadata(spec).cloned().unwrap_or_default();
-    annotations.extend(version(spec).map(|version| (OUTPUT_VERSION.to_owned(), version)));
+    annotations.extend(annotation_of(&written).map(|text| (RESPONSE_VALUES.to_owned(), text)));
+    // Without a value it is not what is asked for: the next grant brings it.
+    let version = version(spec).filter(|_| written == asked);
+    annotations.extend(version.map(|version| (OUTPUT_VERSION.to_owned(), version)));
     Ok(Content { secret_type: secret_type(spec), data, labels, annotations })
 }
 
@@ -155,7 +189,28 @@ fn format_keys(format: &OutputFormat) -> impl Iterator<Item = &str> {
     [format.key.as_str()].into_iter().chain(second)
 }
 
-/// The digest of forms, templates, type and deletion policy: metadata can't tell an edit under the same key otherwise. Their
+/// The pointers of the values of the response that are asked for, by the key that each lies under.
+pub fn response_pointers(spec: &OAuthClientCredentialSpec) -> BTreeMap<String, String> {
+    let pointer = |format: &OutputFormat| {
+        let asked = format.response.as_ref().filter(|_| format.format == FormatType::Response)?;
+        Some((format.key.clone(), asked.pointer.clone()))
+    };
+    formats(spec).iter().filter_map(pointer).collect()
+}
+
+/// The keys of the token before and of its expiry, where it is asked for.
+pub fn previous_keys(spec: &OAuthClientCredentialSpec) -> Option<(String, String)> {
+    let key = spec.target.as_ref()?.previous_token_key.as_ref()?;
+    Some((key.clone(), format!("{key}{PREVIOUS_EXPIRES_AT_SUFFIX}")))
+}
+
+/// Pointers are no secret, and a map is sorted.
+fn annotation_of(pointers: &BTreeMap<String, String>) -> Option<String> {
+    (!pointers.is_empty()).then(|| serde_json::to_string(pointers).unwrap_or_default())
+}
+
+/// The digest of forms, templates, type and deletion policy: metadata can't tell an edit under the same
+/// key otherwise. Their
 /// order says nothing, and nothing of it is secret.
 fn version(spec: &OAuthClientCredentialSpec) -> Option<String> {
     let mut formats: Vec<_> = formats(spec).iter().collect();

@@ -4,6 +4,7 @@
 //! **Invariant:** what a schema rule refuses is refused here again, since a cluster may hold objects
 //! from before the rule; and nothing of a plan is secret.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::crd::{
@@ -11,6 +12,7 @@ use crate::domain::crd::{
     CredentialsSecretRef, ExpiresInUnit, Header, HmacAlgorithm, OAuthClientCredentialSpec,
     Parameter, PrivateKeyJwt, RequestOptions, ResponseOptions, ServiceAccountToken, Tls,
 };
+use crate::domain::output;
 use crate::domain::provider::{self, Habits, ProviderDefaults};
 use crate::domain::reason::Reason;
 
@@ -115,6 +117,8 @@ pub struct ResponseShape {
     pub expires_in_pointer: String,
     /// What stands there.
     pub expires_in_unit: ExpiresInUnit,
+    /// JSON pointers to what the managed Secret holds beside the token.
+    pub values: BTreeSet<String>,
 }
 
 impl Default for ResponseShape {
@@ -123,6 +127,7 @@ impl Default for ResponseShape {
             token_pointer: "/access_token".to_owned(),
             expires_in_pointer: "/expires_in".to_owned(),
             expires_in_unit: ExpiresInUnit::Seconds,
+            values: BTreeSet::new(),
         }
     }
 }
@@ -169,7 +174,10 @@ pub fn plan(spec: &OAuthClientCredentialSpec) -> Result<RequestPlan, Fault> {
         headers: merged(defaults.headers, request.headers, |a, b| {
             a.name.eq_ignore_ascii_case(&b.name)
         }),
-        response: response_shape(spec.response.as_ref(), &defaults.response),
+        response: ResponseShape {
+            values: output::response_pointers(spec).into_values().collect(),
+            ..response_shape(spec.response.as_ref(), &defaults.response)
+        },
         tls: spec.tls.clone().unwrap_or_default(),
         habits: defaults.habits,
         timeout: spec.request_timeout(),
@@ -256,6 +264,7 @@ fn response_shape(asked: Option<&ResponseOptions>, defaults: &ResponseOptions) -
             standard.expires_in_pointer,
         ),
         expires_in_unit: asked.expires_in_unit.or(defaults.expires_in_unit).unwrap_or_default(),
+        values: standard.values,
     }
 }
 

@@ -4,13 +4,12 @@
 //! **Invariant:** a granted token is in the memory that is returned here before anybody tries to
 //! write it, so that a failed write never costs a second grant.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::domain::crd::{OAuthClientCredentialStatus, RENEW_REQUESTED_AT};
-use crate::domain::decide::Trigger;
+use crate::domain::decide::{self, Trigger};
 use crate::domain::fingerprint::{self, SecretValues};
 use crate::domain::oauth::{Asked, Grant, Lifetime, RequestError};
 use crate::domain::observation::{Observation, Refusal, RefusedWrite, Remembered, Retry};
@@ -82,10 +81,12 @@ fn seeded_retry(o: &Observation) -> Option<Retry> {
     let reason = Reason::parse(&condition.reason)?;
     let inputs_version = status.last_failure_inputs.clone()?;
     // Where a reference is gone, the generation tells whether it was for this spec: the failure still
-    // stands, and what the reference holds when it is back is compared.
+    // stands, and what the reference holds when it is back is compared. It also tells whether the
+    // answer was to hold the same values.
+    let same_spec = status.observed_generation == Some(o.generation());
     let same = match o.inputs_version() {
-        Some(now) => now == inputs_version,
-        None => status.observed_generation == Some(o.generation()),
+        Some(now) => now == inputs_version && (same_spec || o.shape().response.is_empty()),
+        None => same_spec,
     };
     if !same {
         return None;
@@ -99,7 +100,7 @@ fn seeded_retry(o: &Observation) -> Option<Retry> {
         failed_at: status.last_failure_time.as_ref()?.0,
         next_attempt_at: seeded_next_attempt(o, status, reason, failed_attempts),
         inputs_version,
-        request_digest: o.request_digest(),
+        asked_digest: fingerprint::asked_digest(&o.credential.spec),
         terminal: status::was_terminal(o, reason),
     })
 }
@@ -267,7 +268,7 @@ fn after_failure(
         failed_at: now,
         next_attempt_at: next.max(schedule::next_whole_second(opens_at)),
         inputs_version: attempt.inputs_version.clone(),
-        request_digest: o.request_digest(),
+        asked_digest: fingerprint::asked_digest(&o.credential.spec),
         terminal: schedule::is_terminal(&failed, now),
     }
 }
@@ -316,13 +317,14 @@ fn after_grant(
             ..granted(memory, grant, record)
         };
     };
-    // The token that is held, again: only its expiry can be news.
+    // The token that is held, again: only its expiry can be news, and a value beside it.
     let known = grant.expiry(record.issued_at).is_some();
     let expires_at = if known { record.expires_at } else { held.expires_at };
     let reuse_retry_at = Some(schedule::reuse_retry_at(policy, now, expires_at));
     let same = difference(expires_at, held.expires_at) <= schedule::SAME_EXPIRY;
     let memory = Remembered { reuse_retry_at, ..memory };
-    if same {
+    let whole = !decide::lacks_response_values(o);
+    if same && whole {
         return memory;
     }
     granted(memory, grant, Record { expires_at, revision: held.revision, ..record })
@@ -335,7 +337,7 @@ fn granted(memory: Remembered, grant: &Grant, record: Record) -> Remembered {
             token: grant.token.clone(),
             token_type,
             record,
-            response_values: BTreeMap::new(),
+            response_values: grant.values.clone(),
             previous: None,
         }),
         ..memory

@@ -71,10 +71,19 @@ pub struct ManagedSecret {
     pub token_type: String,
     /// What the annotations say.
     pub record: Record,
-    /// The values of the response that the spec asks for, by the key that they lie under.
+    /// The values of the response that the spec asks for, by their pointers.
     pub response_values: BTreeMap<String, Redacted<String>>,
     /// The token before, where the spec asks for it and there was one.
     pub previous: Option<PreviousToken>,
+}
+
+/// What a managed Secret holds, as one read tells it.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Its metadata.
+    pub target: TargetMetadata,
+    /// Its values, as far as they are text.
+    pub texts: BTreeMap<String, Redacted<String>>,
 }
 
 /// The token that a rotation replaced.
@@ -165,10 +174,11 @@ impl TargetMetadata {
     /// Whether anything but the token differs from what we would write for `record`.
     pub fn has_drifted(&self, uid: &str, shape: &Shape, record: &Record) -> bool {
         let Some(applied) = &self.applied else { return true };
-        let asked_for = applied.data == shape.keys
+        let asked_for = shape.has_keys(&applied.data)
             && applied.labels == shape.labels
             && applied.annotations == shape.annotations
-            && shape.fits(self.output_version());
+            && shape.fits(self.output_version())
+            && shape.response_values().as_deref() == self.mark(crd::RESPONSE_VALUES);
         let marks_as_written = labels()
             .into_iter()
             .map(|(name, value)| (name, value.to_owned()))
@@ -186,6 +196,17 @@ impl TargetMetadata {
     /// What the forms and templates were when it was written.
     pub fn output_version(&self) -> Option<&str> {
         self.mark(crd::OUTPUT_VERSION)
+    }
+
+    /// Whether a value of the response that is asked for is not there as we wrote it, or is the value of
+    /// another pointer: only a grant brings it.
+    pub fn lacks_response_values(&self, shape: &Shape) -> bool {
+        let written: BTreeMap<String, String> = self
+            .mark(crd::RESPONSE_VALUES)
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        let mut asked = shape.response.iter();
+        asked.any(|(key, pointer)| written.get(key) != Some(pointer) || !self.holds_our(key))
     }
 
     /// One of our marks, but only as long as nobody else has changed it.
@@ -210,6 +231,42 @@ impl AppliedFields {
             names("/f:metadata/f:labels").into_iter().partition(ours);
         marks.extend(of_labels);
         Self { data: names("/f:data"), marks, labels, annotations }
+    }
+}
+
+impl Held {
+    /// The text under a key, where it is as we wrote it.
+    pub fn ours(&self, key: &str) -> Option<&Redacted<String>> {
+        self.texts.get(key).filter(|_| self.target.holds_our(key))
+    }
+
+    /// The values of the response, by their pointers; as many as are as we wrote them.
+    pub fn response_values(&self, shape: &Shape) -> BTreeMap<String, Redacted<String>> {
+        let asked = shape.response.iter();
+        asked
+            .filter_map(|(key, pointer)| Some((pointer.clone(), self.ours(key)?.clone())))
+            .collect()
+    }
+
+    /// The token before, where it and its expiry are as we wrote them.
+    pub fn previous(&self, (key, expiry_key): &(String, String)) -> Option<PreviousToken> {
+        let expires_at = self.ours(expiry_key)?.expose().parse().ok()?;
+        Some(PreviousToken { token: self.ours(key)?.clone(), expires_at })
+    }
+
+    /// The token before, once `token` is written in the place of the one with this record: that one, or
+    /// where it is the same token, the one before that.
+    pub fn replaced_by(
+        &self,
+        token: &Redacted<String>,
+        record: &Record,
+        keys: &(String, String),
+    ) -> Option<PreviousToken> {
+        let held = self.ours(&record.token_key)?;
+        if held.expose() == token.expose() {
+            return self.previous(keys);
+        }
+        Some(PreviousToken { token: held.clone(), expires_at: record.expires_at })
     }
 }
 
@@ -364,6 +421,99 @@ mod tests {
         let recovered = target.recovered_record(Some(record().expires_at), "token", now).unwrap();
         assert_eq!((recovered.revision, recovered.issued_at.as_millisecond()), (1, 2_000_000));
         assert_eq!((recovered.fingerprint.as_str(), recovered.inputs_version.as_str()), ("", ""));
+    }
+
+    fn asking(target: &Value) -> Shape {
+        let spec = serde_json::from_value(json!({"tokenURL": "https://a", "target": target}));
+        Shape::of(&spec.unwrap(), "token")
+    }
+
+    #[test]
+    fn a_value_of_another_pointer_or_that_somebody_changed_is_missing() {
+        let entry = |key: &str, pointer: &str| {
+            let response = json!({ "pointer": pointer });
+            json!({"key": key, "type": "Response", "response": response})
+        };
+        let of = |entries: Value| asking(&json!({ "additionalOutputFormats": entries }));
+        let mut target = written();
+        target.marks.insert(crd::RESPONSE_VALUES.into(), r#"{"url":"/u","id":"/i"}"#.into());
+        let applied = target.applied.as_mut().unwrap();
+        applied.marks.insert(crd::RESPONSE_VALUES.into());
+        applied.data.extend(["url".to_owned(), "id".to_owned()]);
+        let both = of(json!([entry("url", "/u"), entry("id", "/i")]));
+        assert!(!target.lacks_response_values(&both));
+        assert!(!target.lacks_response_values(&of(json!([entry("id", "/i")]))));
+        assert!(!target.lacks_response_values(&of(json!([]))));
+        for asked in [entry("url", "/i"), entry("new", "/u"), entry("token", "/u")] {
+            assert!(target.lacks_response_values(&of(json!([asked]))), "{asked}");
+        }
+        for text in ["", "{}", "[]", "no JSON", r#"{"url":7,"id":"/i"}"#] {
+            let mut altered = target.clone();
+            altered.marks.insert(crd::RESPONSE_VALUES.into(), text.into());
+            assert!(altered.lacks_response_values(&both), "{text}");
+        }
+        let mut gone = target.clone();
+        gone.applied.as_mut().unwrap().data.remove("id");
+        assert!(gone.lacks_response_values(&both));
+        let mut theirs = target.clone();
+        theirs.applied.as_mut().unwrap().marks.remove(crd::RESPONSE_VALUES);
+        assert!(theirs.lacks_response_values(&both));
+        assert!(written().lacks_response_values(&both));
+    }
+
+    fn text(value: &str) -> Redacted<String> {
+        Redacted::new(value.to_owned())
+    }
+
+    /// The Secret after a first rotation: each value is the name of its key.
+    fn rotated(without: Option<&str>) -> Held {
+        let mut target = written();
+        let data = &mut target.applied.as_mut().unwrap().data;
+        data.extend(["old".to_owned(), "old-expires-at".to_owned()]);
+        if let Some(key) = without {
+            data.remove(key);
+        }
+        let expiry = ("old-expires-at".to_owned(), text("1970-01-01T00:30:00Z"));
+        let texts =
+            [("token".to_owned(), text("held")), ("old".to_owned(), text("before")), expiry];
+        Held { target, texts: texts.into() }
+    }
+
+    #[test]
+    fn a_rotation_keeps_the_token_that_it_replaces_and_anything_else_the_one_before() {
+        let keys = ("old".to_owned(), "old-expires-at".to_owned());
+        let kept = |held: &Held, token: &str| {
+            let kept = held.replaced_by(&text(token), &record(), &keys);
+            kept.map(|kept| (kept.token.expose().clone(), kept.expires_at.as_second()))
+        };
+        let (of_held, of_before) = (("held".to_owned(), 4600), ("before".to_owned(), 1800));
+        assert_eq!(kept(&rotated(None), "new"), Some(of_held.clone()));
+        assert_eq!(kept(&rotated(None), "held"), Some(of_before), "the same token again");
+        // What somebody changed is not handed on.
+        assert_eq!(kept(&rotated(Some("token")), "new"), None);
+        for key in ["old", "old-expires-at"] {
+            assert_eq!(kept(&rotated(Some(key)), "held"), None, "{key}");
+            assert_eq!(kept(&rotated(Some(key)), "new"), Some(of_held.clone()), "{key}");
+        }
+        let mut unreadable = rotated(None);
+        unreadable.texts.insert("old-expires-at".into(), text("soon"));
+        assert_eq!(kept(&unreadable, "held"), None);
+        let renamed = ("other".to_owned(), "other-expires-at".to_owned());
+        assert!(rotated(None).previous(&renamed).is_none());
+    }
+
+    #[test]
+    fn the_token_before_and_its_expiry_are_there_both_or_drifted() {
+        let with = asking(&json!({"previousTokenKey": "old"}));
+        let has_drifted =
+            |held: &Held, shape: &Shape| held.target.has_drifted("u", shape, &record());
+        assert!(!written().has_drifted("u", &with, &record()), "before the first rotation");
+        assert!(!has_drifted(&rotated(None), &with));
+        for key in ["old", "old-expires-at"] {
+            assert!(has_drifted(&rotated(Some(key)), &with), "{key}");
+        }
+        assert!(has_drifted(&rotated(None), &shape("token")), "nobody asks for it any more");
+        assert!(has_drifted(&rotated(None), &asking(&json!({"previousTokenKey": "other"}))));
     }
 
     #[test]

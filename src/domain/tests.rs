@@ -4,6 +4,8 @@
 //! **Invariant:** no clock and no I/O; what the real API server does with a write is tested in
 //! `tests/cluster`.
 
+mod values;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use serde_json::{Value, json};
 use super::conclude::{Outcome, conclude};
 use super::consent::ConsentPolicy;
 use super::crd::{self, OAuthClientCredential, OAuthClientCredentialSpec};
-use super::decide::{Decision, Trigger, decide};
+use super::decide::{self, Decision, Trigger, decide};
 use super::fingerprint::SecretValues;
 use super::oauth::{Asked, Grant, Lifetime, RequestError};
 use super::observation::{
@@ -129,11 +131,12 @@ impl Life {
                 return Some(self.now);
             }
             Decision::Repair | Decision::Rename => {
+                let asked = self.o.shape().response.into_values();
                 let secret = self.o.record().map(|record| ManagedSecret {
                     token: token(record.revision),
                     token_type: "Bearer".into(),
                     record,
-                    response_values: BTreeMap::new(),
+                    response_values: asked.map(value).collect(),
                     previous: None,
                 });
                 Step::ReadBack(secret.map(Box::new))
@@ -157,6 +160,7 @@ impl Life {
                 probably_milliseconds: self.probably_milliseconds,
                 scopes: None,
                 refresh_in: None,
+                values: self.o.plan().unwrap().response.values.into_iter().map(value).collect(),
             }),
             Err(reason) => Err(RequestError::without_answer(reason, "as told")),
         };
@@ -228,6 +232,11 @@ fn token(revision: i64) -> Redacted<String> {
     Redacted::new(format!("token-{revision}"))
 }
 
+fn value(pointer: String) -> (String, Redacted<String>) {
+    let value = Redacted::new(format!("value at {pointer}"));
+    (pointer, value)
+}
+
 fn client(version: u64) -> ReferenceMetadata {
     ReferenceMetadata {
         uid: "client".into(),
@@ -243,8 +252,8 @@ fn written(
     version: u64,
 ) -> TargetMetadata {
     let content = output::content(spec, secret).unwrap();
-    let ours =
-        content.annotations.clone().into_iter().filter(|(name, _)| *name == crd::OUTPUT_VERSION);
+    let is_ours = |name: &str| name.starts_with("oauthcc.dev/");
+    let ours = content.annotations.clone().into_iter().filter(|(name, _)| is_ours(name));
     let marks: BTreeMap<String, String> = annotations("uid", &secret.record)
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
@@ -259,11 +268,7 @@ fn written(
             data: content.data.into_keys().collect(),
             marks: marks.keys().cloned().collect(),
             labels: content.labels.into_keys().collect(),
-            annotations: content
-                .annotations
-                .into_keys()
-                .filter(|name| *name != crd::OUTPUT_VERSION)
-                .collect(),
+            annotations: content.annotations.into_keys().filter(|name| !is_ours(name)).collect(),
         }),
         marks,
     }

@@ -24,14 +24,13 @@ use serde_json::{Map, Value, json};
 use crate::tenant::Tenant;
 use crate::world::World;
 use crate::{Outcome, Suite};
-use examples::{RENAMED, RETYPED, credential, merge, walk};
+use examples::{credential, merge, walk};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 pub fn tests(suite: &Suite) -> Vec<Trial> {
     vec![
         suite.shared("every_rule_and_limit_takes_one_example_and_refuses_another", examples_hold),
-        suite.shared("the_managed_secret_is_renamed_in_no_form", renames),
         suite.shared("a_credential_that_nobody_has_looked_at_says_so", untouched),
         suite.shared("a_null_is_never_stored", nulls),
         suite.shared("no_object_of_a_spec_can_name_another_namespace", namespaces),
@@ -106,9 +105,7 @@ fn complete() -> Outcome {
         let named = named(path, schema).into_iter();
         wanted.extend(named.filter(|limit| !status || limit.contains(" rule: ")));
     });
-    let mut given: BTreeSet<String> = all_examples().map(|example| example.limit).collect();
-    // They need an older object: see `renames`.
-    given.extend([RENAMED, RETYPED].map(|message| format!(" rule: {message}")));
+    let given: BTreeSet<String> = all_examples().map(|example| example.limit).collect();
     let without: Vec<_> = wanted.difference(&given).collect();
     ensure!(without.is_empty(), "no example of {without:#?}");
     let gone: Vec<_> = given.difference(&wanted).collect();
@@ -153,50 +150,6 @@ async fn examples_hold(world: Arc<World>) -> Outcome {
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-    Ok(())
-}
-
-async fn renames(world: Arc<World>) -> Outcome {
-    let tenant = Tenant::new(&world, HOUR).await?;
-    let api = untyped(&tenant);
-    for (name, target) in [("plain", json!({})), ("named", json!({"name": "token"}))] {
-        let mut object = credential(&json!({"target": target}));
-        merge(&mut object, &json!({"metadata": {"name": name}}));
-        api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
-    }
-    let params = PatchParams { dry_run: true, ..PatchParams::default() };
-    let change = async |name: &str, target: Value| {
-        let patch = Patch::Merge(json!({"spec": {"target": target}}));
-        answered(api.patch(name, &params, &patch).await)
-    };
-    for (name, target) in [
-        ("plain", json!({"name": "other"})),
-        ("named", json!({"name": null})),
-        ("named", Value::Null),
-        ("named", json!({"name": "other"})),
-        ("named", json!({"name": "named"})),
-    ] {
-        match change(name, target.clone()).await? {
-            Ok(_) => bail!("the target of {name} may become {target}"),
-            Err(message) => ensure!(message.contains(RENAMED), "{name}, {target}: {message}"),
-        }
-    }
-    for (name, target) in [
-        ("plain", json!({"name": "plain"})),
-        ("plain", json!({"tokenKey": "access-token"})),
-        ("plain", Value::Null),
-        ("named", json!({"name": "token", "tokenKey": "access-token"})),
-        ("plain", json!({"type": "Opaque"})),
-    ] {
-        let answer = change(name, target.clone()).await?;
-        ensure!(answer.is_ok(), "the target of {name} may not become {target}: {answer:?}");
-    }
-    let forms = json!([{"key": "password", "type": "BasicAuth"}]);
-    let basic = json!({"type": "kubernetes.io/basic-auth", "additionalOutputFormats": forms});
-    match change("plain", basic).await? {
-        Ok(_) => bail!("the type may change"),
-        Err(message) => ensure!(message.contains(RETYPED), "{message}"),
-    }
     Ok(())
 }
 
@@ -252,7 +205,8 @@ fn complete_specs() -> Vec<Value> {
         "response": {"tokenPointer": "/token"},
         "tls": {"caBundleRef": {"name": "ca"}, "clientCertificateSecretRef": {"name": "mine"}},
         "rotation": {"renewBefore": "5m"},
-        "target": {"tokenKey": "t"},
+        "target": {"tokenKey": "t", "previousTokenKey": "p", "deletionPolicy": "Delete"},
+        "revocation": {"onDelete": true, "url": "https://idp.example.com/revoke"},
     });
     let mut hmac = examples::method("ClientSecretJWT");
     merge(&mut hmac, &json!({"clientAuthentication": {"clientSecretJWT": {"algorithm": "HS256"}}}));
@@ -261,6 +215,7 @@ fn complete_specs() -> Vec<Value> {
         {"key": "d", "type": "DockerConfigJSON", "dockerConfigJSON": {"registries": ["r"]}},
         {"key": "password", "type": "BasicAuth", "basicAuth": {"username": "u"}},
         {"key": "e", "type": "Env", "env": {"name": "E"}},
+        {"key": "r", "type": "Response", "response": {"pointer": "/instance_url"}},
     ]));
     let template = json!({"metadata": {"labels": {"team": "sales"}}, "data": {"k": "{{ token }}"}});
     merge(&mut forms, &json!({"target": {"template": template}}));

@@ -3,7 +3,7 @@
 //!
 //! **Invariant:** an error holds no text of the endpoint's: numbers, and words from closed lists.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use jiff::Timestamp;
 
@@ -21,6 +21,8 @@ use crate::domain::{
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The largest token that is published, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// The longest value of an answer that is published beside the token, in bytes.
+pub const MAX_VALUE_BYTES: usize = 16 * 1024;
 /// The longest message, in bytes: with its reason before it, it still fits an event's note.
 pub const MAX_MESSAGE_BYTES: usize = 1000;
 
@@ -89,6 +91,8 @@ pub struct Grant {
     pub scopes: Option<Vec<String>>,
     /// After which time the server would like to be asked again (Entra's `refresh_in`).
     pub refresh_in: Option<Duration>,
+    /// What else was asked for, by the pointers of [`ResponseShape::values`]: all of them.
+    pub values: BTreeMap<String, Redacted<String>>,
 }
 
 /// Why there is no token. Holds no text of the endpoint's.

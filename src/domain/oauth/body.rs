@@ -1,12 +1,15 @@
 //! Reads the body of an answer into the members that matter: JSON whatever the content type says,
 //! else a form, else a proxy's page. JSON pointers (RFC 6901) say where token and lifetime lie.
 //!
-//! **Invariant:** a member that is not used (a refresh token, an ID token) is never kept, and an
+//! **Invariant:** a member that nobody asks for (a refresh token, an ID token) is never kept, and an
 //! unreadable body leaves no text behind: serde's errors quote values, so they are dropped here.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::value::RawValue;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
@@ -68,6 +71,9 @@ pub(super) struct Members {
     pub(super) scope: Option<Leaf>,
     /// `error`, where it says that there is one.
     pub(super) error: Option<Leaf>,
+    /// At each pointer of a value that is asked for, a number or truth value as the text that stands
+    /// there; nothing where there is nothing.
+    pub(super) values: BTreeMap<String, Leaf>,
 }
 
 /// Reads a body.
@@ -93,7 +99,7 @@ pub(super) fn read(answer: &Answer) -> Body {
     } else {
         None
     };
-    found.map_or(Body::Unreadable, |()| Body::Members(Box::new(search.finish())))
+    found.map_or(Body::Unreadable, |()| Body::Members(Box::new(search.finish(&answer.shape))))
 }
 
 /// A page of HTML; a token sent as `text/html` is none, since its body starts with a brace.
@@ -118,6 +124,7 @@ enum Member {
     RefreshIn,
     Scope,
     Error,
+    Value,
 }
 
 /// One place where something is looked for.
@@ -170,13 +177,18 @@ impl Search {
         ] {
             look(member, vec![name.to_owned()]);
         }
+        for pointer in &shape.values {
+            look(Member::Value, segments(pointer));
+        }
         Self { places, repeated: false }
     }
 
     fn json(&mut self, text: &str) -> Option<()> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let all = (0..self.places.len()).filter(|place| !self.path(*place).is_empty()).collect();
-        Walk { search: self, places: all, depth: 0 }.deserialize(&mut deserializer).ok()?;
+        Walk { search: self, places: all, ends: Vec::new(), depth: 0 }
+            .deserialize(&mut deserializer)
+            .ok()?;
         deserializer.end().ok()
     }
 
@@ -208,6 +220,10 @@ impl Search {
         self.places.get(place).is_some_and(|place| place.member == Member::Token)
     }
 
+    fn is_value(&self, place: usize) -> bool {
+        self.places.get(place).is_some_and(|place| place.member == Member::Value)
+    }
+
     /// The last one wins, as in most parsers; but a second, empty `error` must not hide the first.
     fn put(&mut self, place: usize, leaf: Leaf) {
         let Some(place) = self.places.get_mut(place) else { return };
@@ -222,8 +238,16 @@ impl Search {
         places.find_map(|place| place.found.take().filter(|leaf| !matches!(leaf, Leaf::Null)))
     }
 
-    fn finish(mut self) -> Members {
+    /// What was found at the pointers of values, in the order in which the shape has them.
+    fn values(&mut self, shape: &ResponseShape) -> BTreeMap<String, Leaf> {
+        let places = self.places.iter_mut().filter(|place| place.member == Member::Value);
+        let found = shape.values.iter().zip(places);
+        found.filter_map(|(pointer, place)| Some((pointer.clone(), place.found.take()?))).collect()
+    }
+
+    fn finish(mut self, shape: &ResponseShape) -> Members {
         Members {
+            values: self.values(shape),
             token: self.take(Member::Token),
             repeated: self.repeated,
             expiry: self.take(Member::Expiry),
@@ -253,6 +277,8 @@ fn says_nothing(error: &Leaf) -> bool {
 struct Walk<'s> {
     search: &'s mut Search,
     places: Vec<usize>,
+    /// The places of values that are asked for and are this one.
+    ends: Vec<usize>,
     depth: usize,
 }
 
@@ -268,14 +294,16 @@ impl Walk<'_> {
     /// The member's own walk.
     fn below(&mut self, named: &[usize]) -> Walk<'_> {
         let depth = self.depth + 1;
-        let deeper = |place: &&usize| self.search.path(**place).len() > depth;
-        let places = named.iter().filter(deeper).copied().collect();
-        Walk { search: self.search, places, depth }
+        let deeper = |place: &usize| self.search.path(*place).len() > depth;
+        let (places, ends): (Vec<_>, Vec<_>) = named.iter().copied().partition(deeper);
+        let ends = ends.into_iter().filter(|place| self.search.is_value(*place)).collect();
+        Walk { search: self.search, places, ends, depth }
     }
 
     fn keep(&mut self, named: &[usize], leaf: &Leaf) {
         for place in named {
-            if self.search.path(*place).len() == self.depth + 1 {
+            let ends = self.search.path(*place).len() == self.depth + 1;
+            if ends && !self.search.is_value(*place) {
                 self.search.put(*place, leaf.clone());
             }
         }
@@ -285,8 +313,24 @@ impl Walk<'_> {
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = Leaf;
 
+    /// Where a value is asked for, its bytes are kept beside what they mean: a float would change the
+    /// digits of a number.
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Leaf, D::Error> {
-        deserializer.deserialize_any(self)
+        if self.ends.is_empty() {
+            return deserializer.deserialize_any(self);
+        }
+        let written = <&RawValue>::deserialize(deserializer)?.get();
+        let Walk { search, places, ends, depth } = self;
+        let walk = Walk { search: &mut *search, places, ends: Vec::new(), depth };
+        // Its own error would quote the value.
+        let read = walk.deserialize(&mut serde_json::Deserializer::from_str(written));
+        let leaf = read.map_err(|_| D::Error::custom("unreadable"))?;
+        for place in ends {
+            let text = || Leaf::Text(Zeroizing::new(written.to_owned()));
+            let plain = matches!(leaf, Leaf::Bool(_) | Leaf::Number(_));
+            search.put(place, if plain { text() } else { leaf.clone() });
+        }
+        Ok(leaf)
     }
 }
 

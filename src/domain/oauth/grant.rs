@@ -1,7 +1,10 @@
 //! Judges a 2xx: the token, its type and scopes (RFC 6749 §5.1), lenient where real servers are,
 //! strict where a wrong value would reach a pod. In: an answer. Out: a grant, or why there is none.
 //!
-//! **Invariant:** a token that can't stand in a header is never published.
+//! **Invariant:** a token that can't stand in a header is never published, and no grant lacks a value
+//! that was asked for beside it.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
@@ -9,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::domain::{
     oauth::{
-        Answer, Grant, MAX_TOKEN_BYTES, RequestError,
+        Answer, Grant, MAX_TOKEN_BYTES, MAX_VALUE_BYTES, RequestError,
         body::{self, Body, Leaf, Members},
         failure, lifetime,
     },
@@ -51,6 +54,15 @@ const UNPRINTABLE: Fault = Fault(
     "what spec.response.tokenPointer points at has characters that can't stand in a header",
 );
 
+const VALUE_ABSENT: &str = "the answer has nothing where response.pointer of an entry of \
+     spec.target.additionalOutputFormats points";
+const VALUE_NO_TEXT: &str = "what response.pointer of an entry of spec.target.additionalOutputFormats \
+     points at is an object or a list";
+const VALUE_LONG: &str = "what response.pointer of an entry of spec.target.additionalOutputFormats \
+     points at is longer than 16 KiB";
+const VALUE_UNPRINTABLE: &str = "what response.pointer of an entry of \
+     spec.target.additionalOutputFormats points at has control characters or is not UTF-8";
+
 /// Reads an answer with a 2xx status.
 pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Grant, RequestError> {
     let contract = |detail| failure::in_success(answer, Reason::MalformedResponse, detail);
@@ -82,12 +94,14 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Grant, RequestErro
     if let Some(detail) = type_fault(members.token_type.as_ref()) {
         return Err(failure::in_success(answer, Reason::UnsupportedTokenType, detail));
     }
-    Ok(granted(answer, token, &members, now))
+    let values = values(&answer.shape, &mut members).map_err(contract)?;
+    Ok(Grant { values, ..granted(answer, token, &members, now) })
 }
 
 fn granted(answer: &Answer, token: Redacted<String>, members: &Members, now: Timestamp) -> Grant {
     let end = lifetime::end(members, answer.shape.expires_in_unit, now);
     Grant {
+        values: BTreeMap::new(),
         token_type: String::from("Bearer"),
         lifetime: end.lifetime,
         expires_at: end.expires_at,
@@ -96,6 +110,34 @@ fn granted(answer: &Answer, token: Redacted<String>, members: &Members, now: Tim
         scopes: scopes(members.scope.as_ref(), answer.sent.iter().chain([&token])),
         refresh_in: lifetime::refresh_in(members),
         token,
+    }
+}
+
+/// Every value that is asked for, by its pointer, or what is wrong with one.
+fn values(
+    shape: &ResponseShape,
+    members: &mut Members,
+) -> Result<BTreeMap<String, Redacted<String>>, &'static str> {
+    let text = |pointer: &String| match members.values.remove(pointer) {
+        Some(Leaf::Text(mut text)) => {
+            let text = Redacted::new(std::mem::take(&mut *text));
+            value_fault(text.expose()).map_or(Ok((pointer.clone(), text)), Err)
+        }
+        Some(Leaf::List(_) | Leaf::Nested { .. }) => Err(VALUE_NO_TEXT),
+        // Numbers and truth values were kept as they are written.
+        Some(Leaf::Null | Leaf::Bool(_) | Leaf::Number(_)) | None => Err(VALUE_ABSENT),
+    };
+    shape.values.iter().map(text).collect()
+}
+
+/// The replacement character stands for bytes that were none of UTF-8: it is not what was sent.
+fn value_fault(value: &str) -> Option<&'static str> {
+    if value.len() > MAX_VALUE_BYTES {
+        Some(VALUE_LONG)
+    } else if value.chars().any(|char| char.is_control() || char == char::REPLACEMENT_CHARACTER) {
+        Some(VALUE_UNPRINTABLE)
+    } else {
+        None
     }
 }
 

@@ -6,6 +6,7 @@ mod grants;
 mod hints;
 mod refusals;
 mod requests;
+mod values;
 
 use proptest::prelude::*;
 
@@ -140,8 +141,13 @@ fn shape() -> impl Strategy<Value = ResponseShape> {
         Just(ExpiresInUnit::Milliseconds),
         Just(ExpiresInUnit::Timestamp),
     ];
-    (pointer(), pointer(), unit).prop_map(|(token_pointer, expires_in_pointer, expires_in_unit)| {
-        ResponseShape { token_pointer, expires_in_pointer, expires_in_unit }
+    let values = proptest::collection::btree_set(pointer(), 0..3);
+    let all = (pointer(), pointer(), unit, values);
+    all.prop_map(|(token_pointer, expires_in_pointer, expires_in_unit, values)| ResponseShape {
+        token_pointer,
+        expires_in_pointer,
+        expires_in_unit,
+        values,
     })
 }
 
@@ -171,6 +177,10 @@ proptest! {
                 let token = grant.token.expose();
                 prop_assert!(!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
                 prop_assert!(token.len() <= MAX_TOKEN_BYTES);
+                prop_assert!(grant.values.keys().eq(&answer.shape.values));
+                for value in grant.values.values().map(Redacted::expose) {
+                    prop_assert!(value.len() <= MAX_VALUE_BYTES && !value.contains(char::is_control));
+                }
                 let year = now.saturating_add(jiff::SignedDuration::from_hours(24 * 365)).unwrap();
                 prop_assert!(grant.expiry(now).is_none_or(|at| at > now && at <= year));
                 let shown = format!("{:?}", Grant { scopes: None, ..grant });

@@ -84,8 +84,8 @@ pub struct Retry {
     pub next_attempt_at: Timestamp,
     /// The inputs-version of the latest attempt.
     pub inputs_version: String,
-    /// Part a of what was asked for.
-    pub request_digest: String,
+    /// What was asked for, as [`asked_digest`](crate::domain::fingerprint::asked_digest) tells it.
+    pub asked_digest: String,
     /// Whether waiting will not help.
     pub terminal: bool,
 }

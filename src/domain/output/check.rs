@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use super::format::missing;
 use super::{Fault, format_keys, invalid};
 use crate::domain::crd::{
-    DOCKER_CONFIG_KEY, EXPIRES_AT_KEY, FormatType, OutputFormat, PASSWORD_KEY, RESERVED_DOMAINS,
-    SecretType, TOKEN_TYPE_KEY, Target, TemplateMetadata,
+    DOCKER_CONFIG_KEY, EXPIRES_AT_KEY, FormatType, OutputFormat, PASSWORD_KEY,
+    PREVIOUS_EXPIRES_AT_SUFFIX, RESERVED_DOMAINS, ResponseValue, SecretType, TOKEN_TYPE_KEY,
+    Target, TemplateMetadata,
 };
 
 /// Longest name of a label or annotation after its prefix, and longest value of a label.
@@ -59,12 +60,34 @@ fn entry_fault(entry: &OutputFormat) -> Option<Fault> {
              spec.target.additionalOutputFormats password"
         )));
     }
+    if let Some(ResponseValue { pointer }) = &entry.response
+        && let Some(fault) = pointer_fault(pointer)
+    {
+        return Some(invalid(format!(
+            "response.pointer of the entry {key} of spec.target.additionalOutputFormats {fault}"
+        )));
+    }
     words(entry).into_iter().find(|word| !is_one_word(word)).map(|_| {
         invalid(format!(
             "a value of the entry {key} of spec.target.additionalOutputFormats is empty or has white \
              space or control characters: correct it"
         ))
     })
+}
+
+/// A refresh token is refused at any depth, and so is what lies in it: it outlives the client secret.
+fn pointer_fault(pointer: &str) -> Option<&'static str> {
+    let segments = pointer.strip_prefix('/').map(|rest| rest.split('/'));
+    let spelled = |segment: &str| {
+        let escapes = segment.matches("~0").count() + segment.matches("~1").count();
+        !segment.is_empty() && segment.matches('~').count() == escapes
+    };
+    let Some(mut segments) = segments.filter(|all| all.clone().all(spelled)) else {
+        return Some("is no JSON pointer (RFC 6901), such as /instance_url: correct it");
+    };
+    let refresh_token = segments.any(|segment| segment == "refresh_token");
+    refresh_token
+        .then_some("points at a refresh token, which is never written to a Secret: let it point at another value")
 }
 
 /// The texts that stand beside the token.
@@ -90,7 +113,11 @@ fn key_fault(target: &Target, token_key: &str) -> Option<Fault> {
     });
     let templates = target.template.iter().flat_map(|template| template.data.keys());
     let templates = templates.map(|key| ("spec.target.template.data", key.as_str()));
-    formats.chain(templates).find_map(|(field, key)| {
+    let previous = target.previous_token_key.as_ref();
+    let expiry = previous.map(|key| format!("{key}{PREVIOUS_EXPIRES_AT_SUFFIX}"));
+    let previous = previous.into_iter().chain(&expiry);
+    let previous = previous.map(|key| ("spec.target.previousTokenKey", key.as_str()));
+    formats.chain(templates).chain(previous).find_map(|(field, key)| {
         if !is_secret_key(key) {
             return Some(invalid(format!(
                 "a key of {field} is no key of a Secret: letters, digits, -, _ and . only"

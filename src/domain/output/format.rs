@@ -69,8 +69,12 @@ pub(super) fn write(
         }
         FormatType::Env => env(format, token)?,
         FormatType::Response => {
-            let value = secret.response_values.get(&format.key);
-            value.ok_or_else(|| missing(format, "response.pointer"))?.expose().clone()
+            let Some(asked) = &format.response else {
+                return Err(missing(format, "response.pointer"));
+            };
+            // A token from before it was asked for came without it: the next grant brings it.
+            let Some(value) = secret.response_values.get(&asked.pointer) else { return Ok(()) };
+            value.expose().clone()
         }
     };
     data.insert(format.key.clone(), Redacted::new(text));

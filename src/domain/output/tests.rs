@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::secret::PreviousToken;
 
 const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.Zm9v_-~+/=.c2ln";
 
@@ -297,6 +298,8 @@ fn what_kubernetes_or_the_schema_refuse_is_refused_here_too() {
     let entry = |entry: Value| json!({"additionalOutputFormats": [entry]});
     let basic = json!({"key": "password", "type": "BasicAuth"});
     for target in [
+        entry(json!({"key": "a", "type": "Response"})),
+        entry(json!({"key": "a", "type": "Raw", "response": {"pointer": "/a"}})),
         raw("token"),
         raw("expires-at"),
         raw("token-type"),
@@ -353,4 +356,134 @@ fn the_version_is_of_what_is_asked_for_and_of_nothing_else() {
     assert!(shape.fits(shape.version.as_deref()) && shape.fits(Some("v2:x")));
     assert!(!shape.fits(None) && !shape.fits(Some("v1:x")));
     assert!(Shape::default().fits(None) && !Shape::default().fits(Some("v2:x")));
+}
+
+fn response(key: &str, pointer: &str) -> Value {
+    json!({"key": key, "type": "Response", "response": {"pointer": pointer}})
+}
+
+fn with_values(values: &[(&str, &str)]) -> ManagedSecret {
+    let all = values.iter();
+    let all =
+        all.map(|(pointer, value)| ((*pointer).to_owned(), Redacted::new((*value).to_owned())));
+    ManagedSecret { response_values: all.collect(), ..secret(TOKEN) }
+}
+
+fn exposed(content: &Content, key: &str) -> Option<String> {
+    content.data.get(key).map(|value| value.expose().clone())
+}
+
+#[test]
+fn values_of_the_response_lie_under_their_keys_and_an_annotation_names_their_pointers() {
+    let entries = json!([response("url", "/instance_url"), response("again", "/instance_url"),
+        response("id", "/data/id"), {"key": "raw", "type": "Raw"}]);
+    let spec = spec(&json!({ "additionalOutputFormats": entries }));
+    let written = content(
+        &spec,
+        &with_values(&[("/instance_url", "https://a"), ("/data/id", ""), ("/x", "x")]),
+    );
+    let written = written.unwrap();
+    for (key, value) in [("url", "https://a"), ("again", "https://a"), ("id", ""), ("raw", TOKEN)] {
+        assert_eq!(exposed(&written, key).as_deref(), Some(value), "{key}");
+    }
+    assert_eq!(written.data.len(), 7);
+    let mark = r#"{"again":"/instance_url","id":"/data/id","url":"/instance_url"}"#;
+    assert_eq!(written.annotations[RESPONSE_VALUES], mark);
+    let shape = Shape::of(&spec, "token");
+    assert_eq!(shape.response_values().as_deref(), Some(mark));
+    assert_eq!(written.annotations.get(OUTPUT_VERSION), shape.version.as_ref());
+    assert!(shape.keys.iter().eq(written.data.keys()));
+    // What came without a value is written without it, and says so.
+    let less = content(&spec, &with_values(&[("/data/id", "7")])).unwrap();
+    assert_eq!((exposed(&less, "id").as_deref(), exposed(&less, "url")), (Some("7"), None));
+    assert_eq!(less.annotations[RESPONSE_VALUES], r#"{"id":"/data/id"}"#);
+    assert_eq!(less.annotations.get(OUTPUT_VERSION), None);
+    let none = content(&spec, &secret(TOKEN)).unwrap();
+    assert_eq!(none.annotations.get(RESPONSE_VALUES), None);
+}
+
+#[test]
+fn the_token_before_lies_beside_its_expiry() {
+    let plain = json!({"additionalOutputFormats": [{"key": "raw", "type": "Raw"}]});
+    let mut target = plain.clone();
+    target["previousTokenKey"] = json!("old");
+    let previous = PreviousToken {
+        token: Redacted::new("before".to_owned()),
+        expires_at: "2026-01-31T11:30:00Z".parse().unwrap(),
+    };
+    let after = ManagedSecret { previous: Some(previous), ..secret(TOKEN) };
+    let written = content(&spec(&target), &after).unwrap();
+    assert_eq!(exposed(&written, "old").as_deref(), Some("before"));
+    assert_eq!(exposed(&written, "old-expires-at").as_deref(), Some("2026-01-31T11:30:00Z"));
+    let first = content(&spec(&target), &secret(TOKEN)).unwrap();
+    assert_eq!(first.data.len(), 4, "before the first rotation there is none");
+    assert_eq!(content(&spec(&plain), &after).unwrap().data.len(), 4, "nobody asks for it");
+    let shape = Shape::of(&spec(&target), "token");
+    for all in [&written.data, &first.data] {
+        let keys: BTreeSet<_> = all.keys().cloned().collect();
+        assert!(shape.has_keys(&keys) && shape.knows(&keys));
+        for key in &shape.previous {
+            let mut one = keys.clone();
+            if !one.remove(key) {
+                one.insert(key.clone());
+            }
+            assert!(!shape.has_keys(&one) && shape.knows(&one), "one of two: {one:?}");
+        }
+    }
+    let keys: BTreeSet<_> = written.data.keys().cloned().collect();
+    let plain = Shape::of(&spec(&plain), "token");
+    assert!(!plain.has_keys(&keys) && !plain.knows(&keys));
+    // It is none of the forms: asking for it is no reason to write.
+    assert_eq!(plain.version, shape.version);
+}
+
+#[test]
+fn a_pointer_that_can_t_be_or_leads_to_a_refresh_token_is_refused() {
+    let of =
+        |pointer: &str| fault(&spec(&json!({"additionalOutputFormats": [response("a", pointer)]})));
+    for pointer in
+        ["/a", "/a/0", "/~0~1", "/refresh_token_expires_in", "/refresh_tokens", "/a b", "/é"]
+    {
+        assert_eq!(of(pointer), None, "{pointer}");
+    }
+    for pointer in ["", "a", "/", "/a/", "//a", "/~", "/~2", "/a~/b", "#/a"] {
+        let refused = of(pointer).expect(pointer);
+        assert!(refused.message.contains("is no JSON pointer"), "{pointer}: {}", refused.message);
+    }
+    for pointer in
+        ["/refresh_token", "/data/refresh_token", "/refresh_token/0", "/a/refresh_token/b"]
+    {
+        let refused = of(pointer).expect(pointer);
+        assert_eq!(refused.reason, Reason::TemplateInvalid);
+        assert!(refused.message.contains("points at a refresh token"), "{}", refused.message);
+    }
+}
+
+#[test]
+fn no_key_is_written_twice_beside_the_token_before() {
+    let with = |mut target: Value, key: &str| {
+        target["previousTokenKey"] = json!(key);
+        fault(&spec(&target))
+    };
+    let raw = |key: &str| json!({"additionalOutputFormats": [{"key": key, "type": "Raw"}]});
+    let basic = json!({"additionalOutputFormats": [{"key": "password", "type": "BasicAuth"}]});
+    let template = |key: &str| json!({"template": {"data": {key: "x"}}});
+    for (target, key) in [
+        (json!({}), "token"),
+        (json!({}), "expires-at"),
+        (json!({}), "token-type"),
+        (json!({}), "a b"),
+        (json!({}), &"k".repeat(243)),
+        (json!({"tokenKey": "a-expires-at"}), "a"),
+        (raw("a"), "a"),
+        (raw("a-expires-at"), "a"),
+        (basic, "username"),
+        (template("a"), "a"),
+        (template("a-expires-at"), "a"),
+    ] {
+        let refused = with(target.clone(), key).unwrap_or_else(|| panic!("{target} {key}"));
+        assert!(refused.message.contains("spec.target.previousTokenKey"), "{}", refused.message);
+    }
+    assert_eq!(with(json!({"tokenKey": "t"}), "token"), None);
+    assert_eq!(with(raw("a"), &"k".repeat(242)), None);
 }

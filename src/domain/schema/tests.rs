@@ -14,7 +14,7 @@ use crate::domain::crd::{
 };
 use crate::domain::output;
 use crate::domain::plan::plan;
-use examples::{RENAMED, RETYPED, credential, rules, target_forms, walk};
+use examples::{credential, rules, walk};
 
 fn schema() -> Value {
     custom_resource_definition().pointer(SCHEMA).unwrap().clone()
@@ -99,14 +99,19 @@ fn every_choice_says_what_holds_where_it_is_absent() {
 }
 
 #[test]
-fn only_suspend_and_status_have_a_default() {
-    assert_eq!(faults(|schema| schema.contains_key("default")), [".spec.suspend", ".status"]);
+fn only_switches_and_status_have_a_default() {
+    let switches = [".spec.revocation.onDelete", ".spec.suspend"];
+    let with_default = faults(|schema| schema.contains_key("default"));
+    assert_eq!(with_default, [&switches[..], &[".status"]].concat());
     let schema = schema();
     assert_eq!(
         schema.pointer("/properties/status/default"),
         Some(&json!({"observedGeneration": -1}))
     );
-    assert_eq!(schema.pointer("/properties/spec/properties/suspend/default"), Some(&json!(false)));
+    for path in switches {
+        let pointer = format!("{}/default", path.replace('.', "/properties/"));
+        assert_eq!(schema.pointer(&pointer), Some(&json!(false)), "{path}");
+    }
 }
 
 #[test]
@@ -159,32 +164,6 @@ fn every_rule_accepts_its_examples_and_refuses_the_others_with_its_message_alone
     }
 }
 
-#[test]
-fn the_managed_secret_is_not_renamed_but_its_default_name_may_be_written_out() {
-    let old = credential(&json!({}));
-    let written_out = credential(&json!({"target": {"name": "crm"}}));
-    let renamed = credential(&json!({"target": {"name": "other"}}));
-    assert_eq!(refusals(&written_out, Some(&old)), Vec::<String>::new());
-    assert_eq!(refusals(&renamed, Some(&old)), [RENAMED]);
-}
-
-#[test]
-fn the_type_of_the_managed_secret_stays_but_its_default_may_be_written_out() {
-    let form = json!([{"key": "password", "type": "BasicAuth"}]);
-    let of = |kind: &str| {
-        let mut object = credential(&target_forms(&form));
-        object["spec"]["target"]["type"] = json!(kind);
-        object
-    };
-    let (plain, basic) = (credential(&target_forms(&form)), of("kubernetes.io/basic-auth"));
-    for old in [&plain, &credential(&json!({}))] {
-        assert_eq!(refusals(&of("Opaque"), Some(old)), Vec::<String>::new());
-        assert_eq!(refusals(&basic, Some(old)), [RETYPED]);
-    }
-    assert_eq!(refusals(&plain, Some(&basic)), [RETYPED]);
-    assert_eq!(refusals(&basic, Some(&basic)), Vec::<String>::new());
-}
-
 /// What a schema can't look at (a prefix of any length) is left to the controller, from the same list.
 #[test]
 fn reserved_domains_are_those_of_the_rules() {
@@ -199,8 +178,8 @@ fn reserved_domains_are_those_of_the_rules() {
 fn the_controller_refuses_the_targets_that_the_rules_refuse() {
     let mut shown = 0;
     for rule in rules() {
-        let of_forms =
-            [".additionalOutputFormats", ".template"].map(|part| format!(".spec.target{part}"));
+        let of_forms = [".additionalOutputFormats", ".previousTokenKey", ".template"]
+            .map(|part| format!(".spec.target{part}"));
         if rule.path == ".spec.target" || of_forms.iter().any(|path| rule.path.starts_with(path)) {
             let fault = |change: &Value| {
                 output::fault(&serde_json::from_value(credential(change)["spec"].take()).unwrap())
@@ -226,8 +205,7 @@ fn every_rule_has_an_example_and_every_example_a_rule() {
         }
     });
     let shown = rules().into_iter().map(|rule| (rule.path.to_owned(), rule.message.to_owned()));
-    let updates = [RENAMED, RETYPED].map(|message| (String::new(), message.to_owned()));
-    assert_eq!(shown.chain(updates).collect::<BTreeSet<_>>(), known);
+    assert_eq!(shown.collect::<BTreeSet<_>>(), known);
 }
 
 /// The controller refuses what the schema refuses (`domain/plan.rs`), from the same lists.

@@ -339,6 +339,11 @@ fn target() -> Vec<Example> {
     let longest = "a".repeat(253);
     let mut all = plain("target.name").text((1, "t"), &longest, &NAMES);
     all.extend(plain("target.tokenKey").text((1, "k"), &longest, &KEYS));
+    all.extend(plain("target.previousTokenKey").text((1, "k"), &"k".repeat(242), &KEYS));
+    all.extend(plain("target.deletionPolicy").choice(&["Delete", "Retain"]));
+    let url = format!("https://{}", "a".repeat(2040));
+    let wrong = ["ftp://a.example.com", "https://a b"];
+    all.extend(plain("revocation.url").text((10, "http://a.b"), &url, &wrong));
     all
 }
 
@@ -355,6 +360,7 @@ fn entry(kind: &str) -> Value {
             entry["basicAuth"] = json!({"username": "u"});
         }
         "Env" => entry["env"] = json!({"name": "E"}),
+        "Response" => entry["response"] = json!({"pointer": "/a"}),
         _ => {}
     }
     entry
@@ -379,13 +385,21 @@ fn forms() -> Vec<Example> {
     );
     let key = of("target.additionalOutputFormats[].key", "Raw");
     all.extend(key.text((1, "k"), &"k".repeat(253), &KEYS));
-    let kinds =
-        ["Raw", "AuthorizationHeader", "BasicAuth", "Netrc", "DockerConfigJSON", "JSON", "Env"];
+    let kinds = [
+        "Raw",
+        "AuthorizationHeader",
+        "BasicAuth",
+        "Netrc",
+        "DockerConfigJSON",
+        "JSON",
+        "Env",
+        "Response",
+    ];
     let says = format!("supported values: {}", kinds.map(|kind| format!("{kind:?}")).join(", "));
     all.extend(kinds.map(|kind| Example {
         limit: ".spec.target.additionalOutputFormats[].type enum".to_owned(),
         accepted: target_forms(&json!([entry(kind)])),
-        refused: target_forms(&json!([{"key": "k", "type": "Response"}])),
+        refused: target_forms(&json!([{"key": "k", "type": "XML"}])),
         says: says.clone(),
     }));
     all.extend(members());
@@ -397,6 +411,7 @@ fn members() -> Vec<Example> {
     let mut all = vec![
         of("target.additionalOutputFormats[].netrc", "Netrc").required("machine"),
         of("target.additionalOutputFormats[].env", "Env").required("name"),
+        of("target.additionalOutputFormats[].response", "Response").required("pointer"),
         of("target.additionalOutputFormats[].dockerConfigJSON", "DockerConfigJSON")
             .required("registries"),
     ];
@@ -421,6 +436,9 @@ fn members() -> Vec<Example> {
         let wrong = ["a b", "a:b", "a\n", "\u{e9}"];
         all.extend(of(path, kind).text((1, "u"), &"u".repeat(256), &wrong));
     }
+    let pointer = of("target.additionalOutputFormats[].response.pointer", "Response");
+    let longest = format!("/{}", "a".repeat(255));
+    all.extend(pointer.text((2, "/a"), &longest, &POINTERS));
     let name = of("target.additionalOutputFormats[].env.name", "Env");
     all.extend(name.text((1, "_"), &"E".repeat(128), &["1A", "A-B", "A B", "A=B", "A\n"]));
     all

@@ -129,6 +129,7 @@ impl Case {
             token_pointer: token_pointer.to_owned(),
             expires_in_pointer: expires_in_pointer.to_owned(),
             expires_in_unit,
+            ..ResponseShape::default()
         };
         let answer = Answer { shape, ..answer(self.status, self.headers, self.body.as_bytes()) };
         match read_answer(&answer, now()) {

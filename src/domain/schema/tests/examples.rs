@@ -66,20 +66,12 @@ pub(crate) fn merge(into: &mut Value, change: &Value) {
     }
 }
 
-/// The rule that only an update can break has its examples in the tests that read these.
-pub(crate) const RENAMED: &str = "the managed Secret can't be renamed yet: create a second credential \
-    with the new spec.target.name, move the pods to it, then delete this one";
-
-/// The other rule of this kind.
-pub(crate) const RETYPED: &str = "the type of the managed Secret can't be changed yet: create a second \
-    credential with the new spec.target.type and another spec.target.name, move the pods to it, then \
-    delete this one";
-
-/// Every other rule.
+/// Every rule.
 pub(crate) fn rules() -> Vec<Rule> {
     let asking = [where_to_ask(), who_asks(), methods(), in_the_query()];
     let all = asking.into_iter().chain([entries(), reserved_names(), targets(), times()]);
     all.chain([forms(), form_keys(), secret_types(), templates(), reserved_metadata()])
+        .chain([response_values(), previous_tokens(), endings()])
         .flatten()
         .collect()
 }
@@ -432,6 +424,83 @@ fn forms() -> Vec<Rule> {
         one(docker, of("Raw"), with("Raw", "dockerConfigJSON", registries)),
         one(env, with("Env", "env", name.clone()), of("Env")),
         one(env, of("AuthorizationHeader"), with("AuthorizationHeader", "env", name)),
+    ]
+}
+
+fn response_values() -> Vec<Rule> {
+    let entries = ".spec.target.additionalOutputFormats[]";
+    let member = "set response.pointer in the entry of spec.target.additionalOutputFormats with type: \
+                  Response, and only with it";
+    let refresh = "a refresh token is never written to a Secret: let response.pointer point at another \
+                   value";
+    let of = |kind: &str, response: Value| {
+        let mut entry = json!({"key": "k", "type": kind});
+        merge(&mut entry, &json!({ "response": response }));
+        target_forms(&json!([entry]))
+    };
+    let at = |pointer: &str| of("Response", json!({ "pointer": pointer }));
+    let alone = target_forms(&json!([{"key": "k", "type": "Response"}]));
+    let raw = target_forms(&json!([{"key": "k", "type": "Raw"}]));
+    let pointer = ".spec.target.additionalOutputFormats[].response.pointer";
+    vec![
+        rule(entries, member, at("/instance_url"), alone),
+        rule(entries, member, raw, of("Raw", json!({"pointer": "/instance_url"}))),
+        rule(pointer, refresh, at("/id_token"), at("/refresh_token")),
+        rule(pointer, refresh, at("/refresh_token_expires_in"), at("/data/refresh_token")),
+    ]
+}
+
+fn previous_tokens() -> Vec<Rule> {
+    let spelled = "spec.target.previousTokenKey can't be expires-at or token-type: these keys hold the \
+                   expiry and the type of the token";
+    let taken = "spec.target.previousTokenKey, or that with -expires-at at its end, is a key that is \
+                 written already: give it another name";
+    let key = |key: &str| json!({"target": {"previousTokenKey": key}});
+    let with = |previous: &str, target: Value| {
+        let mut change = key(previous);
+        merge(&mut change, &json!({ "target": target }));
+        change
+    };
+    let own = |key: &str| json!({ "tokenKey": key });
+    let raw = |key: &str| json!({"additionalOutputFormats": [{"key": key, "type": "Raw"}]});
+    let basic = json!({"additionalOutputFormats": [{"key": "password", "type": "BasicAuth"}]});
+    let template = |key: &str| json!({"template": {"data": {key: "text"}}});
+    let path = ".spec.target.previousTokenKey";
+    let one = |accepted, refused| rule(".spec.target", taken, accepted, refused);
+    vec![
+        rule(path, spelled, key("previous"), key("expires-at")),
+        rule(path, spelled, key("type"), key("token-type")),
+        one(key("old"), key("token")),
+        one(with("token", own("t")), with("t", own("t"))),
+        one(with("t", own("t-expires")), with("t", own("t-expires-at"))),
+        one(with("b", raw("a")), with("a", raw("a"))),
+        one(with("a", raw("a-expires")), with("a", raw("a-expires-at"))),
+        one(with("user", basic.clone()), with("username", basic)),
+        one(with("b", template("a")), with("a", template("a"))),
+        one(with("a", template("expires-at-a")), with("a", template("a-expires-at"))),
+    ]
+}
+
+/// What becomes of the token when the credential is deleted.
+fn endings() -> Vec<Rule> {
+    let url = "set spec.revocation.url to the revocation endpoint (RFC 7009): only the metadata of \
+               spec.issuer could name it otherwise";
+    let retain = "spec.target.deletionPolicy: Retain would keep a token that spec.revocation.onDelete \
+                  revokes: remove one of them";
+    let revoked = json!({"onDelete": true, "url": "https://idp.example.com/revoke"});
+    let with = |revocation: &Value, policy: &str| json!({"revocation": revocation, "target": {"deletionPolicy": policy}});
+    let issuer = json!({
+        "tokenURL": null, "issuer": "https://idp.example.com", "revocation": {"onDelete": true},
+    });
+    let kept = json!({"onDelete": false, "url": "https://idp.example.com/revoke"});
+    let one = |message, accepted, refused| rule(".spec", message, accepted, refused);
+    let without_url = json!({"revocation": {"onDelete": true}});
+    vec![
+        one(url, json!({ "revocation": revoked }), without_url.clone()),
+        one(url, issuer, without_url.clone()),
+        one(url, json!({"revocation": {"onDelete": false}}), without_url),
+        one(retain, with(&revoked, "Delete"), with(&revoked, "Retain")),
+        one(retain, with(&kept, "Retain"), with(&revoked, "Retain")),
     ]
 }
 
