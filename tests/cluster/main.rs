@@ -17,6 +17,7 @@
 
 mod backoff;
 mod canary;
+mod consumers;
 mod deletion;
 mod drift;
 mod failures;
@@ -85,6 +86,7 @@ fn trials(suite: &Suite) -> Vec<Trial> {
         rivals::tests(suite),
         drift::tests(suite),
         formats::tests(suite),
+        consumers::tests(suite),
         deletion::tests(suite),
         outage::tests(suite),
         shutdown::tests(suite),

@@ -1,7 +1,7 @@
 //! Real components for the integration tests and the demo: a Kubernetes control plane, an OAuth
-//! authorization server, a Keycloak, the operator as a process and as it is installed, and small servers that misbehave.
+//! authorization server, a Keycloak, a Prometheus, the operator as a process and as it is installed, and small servers that misbehave.
 //!
-//! In: programs built from Go modules, an npm package, a Maven artifact, the operator's binary. Out:
+//! In: programs built from Go modules, an npm package, a Maven artifact, a Debian package, the operator's binary. Out:
 //! handles whose `Drop` ends the processes and removes their files; on Linux the processes also die
 //! with this one, however it ends.
 //!
@@ -23,6 +23,7 @@ pub mod keys;
 pub mod operator;
 pub mod ports;
 mod process;
+pub mod prometheus;
 mod tls;
 pub mod token_verifier;
 pub mod wait;
