@@ -9,7 +9,7 @@ mod programs;
 mod server;
 mod volume;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use oauthcc_harness::wait::wait_for;
 use serde_json::{Value, json};
 
 use crate::tenant::{Tenant, token_of};
+use crate::tools::yaml_blocks;
 use crate::world::World;
 use crate::{Outcome, Suite};
 use programs::{Consumer, are_there, skipped};
@@ -39,6 +40,7 @@ pub fn tests(suite: &Suite) -> Vec<Trial> {
         suite.shared("consumers_crane_reads_an_image_with_the_docker_config", packages::crane),
         suite.shared("consumers_prometheus_scrapes_with_each_token_and_no_reload", scrape),
         suite.shared("consumers_parse_json_env_and_templates", parse),
+        suite.shared("consumers_get_a_secret_from_every_recipe_of_the_docs", recipes),
         suite.shared("consumers_that_look_for_a_label_find_one_that_was_added", labelled),
     ]
 }
@@ -334,4 +336,51 @@ async fn labelled(world: Arc<World>) -> Outcome {
         Ok(())
     })
     .await
+}
+
+/// The credentials of the pages, as they stand but for where and by whom the token is asked for.
+async fn recipes(world: Arc<World>) -> Outcome {
+    let tenant = Tenant::with_client_secret(&world, HOUR).await?;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/how-to");
+    let mut targets = Vec::new();
+    for page in ["consumers.md", "consumers-in-the-cluster.md", "output-formats.md"] {
+        let text = std::fs::read_to_string(folder.join(page))?;
+        for (line, block) in yaml_blocks(&text) {
+            let object: Value = serde_saphyr::from_str(&block)?;
+            if object["kind"] == "OAuthClientCredential" {
+                let name = object["metadata"]["name"].as_str().context("a name")?.to_owned();
+                let target = object["spec"].get("target").cloned().unwrap_or_default();
+                tenant.apply(&name, json!({ "target": target })).await?;
+                targets.push((format!("{page}:{line}"), name, target));
+            }
+        }
+    }
+    ensure!(targets.len() >= 14, "only {} credentials are found", targets.len());
+    for (place, name, target) in &targets {
+        tenant.wait_ready(name).await.with_context(|| place.clone())?;
+        let secret = tenant.secrets().get(name).await?;
+        let token = token_of(&secret)?;
+        let data = secret.data.unwrap_or_default();
+        let templates = target.pointer("/template/data").and_then(Value::as_object);
+        for (key, template) in templates.into_iter().flatten() {
+            let text = data.get(key).with_context(|| format!("{place}: no key {key}"))?;
+            let text = String::from_utf8(text.0.clone())?;
+            let template = template.as_str().context("a template is a text")?;
+            let left = ["{{", "}}"].iter().any(|mark| text.contains(mark));
+            ensure!(!left, "{place}: {key} is not filled in");
+            ensure!(text.contains(&token) == template.contains("token"), "{place}: {key}");
+        }
+        let forms = target.get("additionalOutputFormats").and_then(Value::as_array);
+        for key in forms.into_iter().flatten().filter_map(|form| form["key"].as_str()) {
+            ensure!(data.contains_key(key), "{place}: no key {key}");
+        }
+        let kind = target.get("type").and_then(Value::as_str).unwrap_or("Opaque");
+        ensure!(secret.type_.as_deref() == Some(kind), "{place}: {:?}", secret.type_);
+        if let Some(sds) = data.get("sds.yaml") {
+            let sds: Value = serde_saphyr::from_str(std::str::from_utf8(&sds.0)?)?;
+            let header = sds.pointer("/resources/0/generic_secret/secret/inline_string");
+            ensure!(header == Some(&json!(format!("Bearer {token}"))), "{place}: the header");
+        }
+    }
+    Ok(())
 }
