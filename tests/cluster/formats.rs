@@ -1,5 +1,5 @@
-//! The managed Secret in the forms that its consumers read: what the real API server stores, what a
-//! consumer makes of it, and what an edit or drift of it costs.
+//! The managed Secret in the forms that its consumers read: what the real API server stores, and what
+//! an edit or drift of it costs; `consumers.rs` shows what they make of it.
 //!
 //! **Invariant:** no form costs a token request; calls are counted in the audit log, and grants at the
 //! authorization server.
@@ -17,9 +17,6 @@ use libtest_mimic::Trial;
 use oauthcc_harness::wait::{holds_for, wait_for};
 use oauthcc_operator::domain::crd::OUTPUT_VERSION;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::process::Command;
 
 use crate::tenant::{Tenant, token_of};
 use crate::world::{SOON, World};
@@ -34,7 +31,6 @@ pub fn tests(suite: &Suite) -> Vec<Trial> {
     vec![
         suite.shared("formats_are_written_with_the_token_and_renewed_with_it", every_form),
         suite.shared("formats_make_the_types_of_secrets_that_kubernetes_checks", secret_types),
-        suite.shared("formats_hold_a_header_that_curl_sends", curl),
         suite.shared("formats_that_drift_are_repaired_without_a_grant", drift),
         suite.shared("formats_are_edited_by_one_write_and_no_grant", edits),
         suite.shared("formats_that_can_t_be_written_ask_for_nothing", invalid),
@@ -171,55 +167,6 @@ async fn secret_types(world: Arc<World>) -> Outcome {
     tenant.annotate("docker", "oauthcc.dev/renew-requested-at", "now").await?;
     tenant.wait_revision("docker", 2).await?;
     tenant.wait_ready("docker").await
-}
-
-/// The file as a pod would have it mounted, handed to curl; a host of one answer tells what was sent.
-async fn curl(world: Arc<World>) -> Outcome {
-    let target = json!({"additionalOutputFormats": [
-        {"key": "header", "type": "AuthorizationHeader"},
-        {"key": "netrc", "type": "Netrc", "netrc": {"machine": "127.0.0.1", "login": "bot"}},
-    ]});
-    let tenant = settled(&world, target).await?;
-    let (secret, texts) = read(&tenant).await?;
-    let token = token_of(&secret)?;
-    let folder = world.plane.directory().join(format!("curl-{}", tenant.namespace));
-    std::fs::create_dir_all(&folder)?;
-    let basic = STANDARD.encode(format!("bot:{token}"));
-    for (key, flag, sent) in [
-        ("header", "-H", format!("Authorization: Bearer {token}")),
-        ("netrc", "--netrc-file", format!("Authorization: Basic {basic}")),
-    ] {
-        let file = folder.join(key);
-        std::fs::write(&file, &texts[key])?;
-        let at =
-            if flag == "-H" { format!("@{}", file.display()) } else { file.display().to_string() };
-        let host = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}/", host.local_addr()?);
-        let mut command = Command::new("curl");
-        command.args(["-sS", "--noproxy", "*", "--max-time", "10", flag, &at, &url]);
-        let child = match command.spawn() {
-            // The form itself is compared byte for byte elsewhere.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            child => child?,
-        };
-        let answer = async {
-            let (mut stream, _) = host.accept().await?;
-            let (mut request, mut part) = (Vec::new(), [0; 4096]);
-            while !request.windows(4).any(|four| four == b"\r\n\r\n") {
-                let read = stream.read(&mut part).await?;
-                ensure!(read > 0, "the request ends early");
-                request.extend_from_slice(part.get(..read).unwrap_or_default());
-            }
-            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            stream.write_all(answer).await?;
-            anyhow::Ok(String::from_utf8(request)?)
-        };
-        let request = tokio::time::timeout(SOON, answer).await??;
-        let output = child.wait_with_output().await?;
-        ensure!(output.status.success(), "curl ended with {}", output.status);
-        ensure!(request.lines().any(|line| line == sent), "curl {flag} sends another header");
-    }
-    Ok(())
 }
 
 async fn drift(world: Arc<World>) -> Outcome {

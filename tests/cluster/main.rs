@@ -18,6 +18,7 @@
 mod admission;
 mod backoff;
 mod canary;
+mod consumers;
 mod deletion;
 mod drift;
 mod failures;
@@ -90,6 +91,7 @@ fn trials(suite: &Suite) -> Vec<Trial> {
         rivals::tests(suite),
         drift::tests(suite),
         formats::tests(suite),
+        consumers::tests(suite),
         deletion::tests(suite),
         life::tests(suite),
         outage::tests(suite),

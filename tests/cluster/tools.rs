@@ -223,7 +223,7 @@ fn files(folder: &Path, extension: &str) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The fenced blocks of YAML with the number of their first line.
-fn yaml_blocks(page: &str) -> Vec<(usize, String)> {
+pub fn yaml_blocks(page: &str) -> Vec<(usize, String)> {
     let mut blocks = Vec::new();
     let mut open: Option<(usize, String)> = None;
     for (number, line) in page.lines().enumerate() {

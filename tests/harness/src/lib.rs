@@ -1,10 +1,10 @@
 //! Real components for the integration tests and the demo: a Kubernetes control plane, an OAuth
-//! authorization server, a Keycloak, the operator as a process and as it is installed, Helm and
-//! kstatus, and small servers that misbehave.
+//! authorization server, a Keycloak, a Prometheus, the operator as a process and as it is installed,
+//! Helm and kstatus, and small servers that misbehave.
 //!
-//! In: programs built from Go modules, an npm package, a Maven artifact, the operator's binary. Out:
-//! handles whose `Drop` ends the processes and removes their files; on Linux the processes also die
-//! with this one, however it ends.
+//! In: programs built from Go modules, an npm package, a Maven artifact, a Debian package, the
+//! operator's binary. Out: handles whose `Drop` ends the processes and removes their files; on Linux
+//! the processes also die with this one, however it ends.
 //!
 //! **Invariant:** nothing here knows the operator's crate, listens beyond loopback, or keeps state
 //! outside a temporary directory (the caches of the builds excepted).
@@ -26,6 +26,7 @@ pub mod kstatus;
 pub mod operator;
 pub mod ports;
 mod process;
+pub mod prometheus;
 mod script;
 mod tls;
 pub mod token_verifier;
