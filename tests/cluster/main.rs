@@ -28,6 +28,7 @@ mod metrics;
 mod objects;
 mod obstacles;
 mod outage;
+mod overlap;
 mod overload;
 mod refusals;
 mod reports;
@@ -44,6 +45,7 @@ mod tools;
 mod triggers;
 mod trust;
 mod upgrade;
+mod values;
 mod witness;
 mod world;
 mod writes;
@@ -85,6 +87,8 @@ fn trials(suite: &Suite) -> Vec<Trial> {
         rivals::tests(suite),
         drift::tests(suite),
         formats::tests(suite),
+        values::tests(suite),
+        overlap::tests(suite),
         deletion::tests(suite),
         outage::tests(suite),
         shutdown::tests(suite),
