@@ -24,7 +24,7 @@ use crate::{Outcome, Suite};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// A write from the token that is there, and what is told of it.
-const REPAIR: [(&str, usize); 3] =
+pub const REPAIR: [(&str, usize); 3] =
     [("get secrets", 1), ("patch secrets", 1), ("patch oauthclientcredentials/status", 1)];
 
 pub fn tests(suite: &Suite) -> Vec<Trial> {
@@ -39,7 +39,7 @@ pub fn tests(suite: &Suite) -> Vec<Trial> {
 }
 
 /// A credential `crm` with this target, whose first writes are done.
-async fn settled(world: &Arc<World>, target: Value) -> anyhow::Result<Tenant> {
+pub async fn settled(world: &Arc<World>, target: Value) -> anyhow::Result<Tenant> {
     let tenant = Tenant::with_client_secret(world, HOUR).await?;
     tenant.apply("crm", json!({ "target": target })).await?;
     tenant.wait_ready("crm").await?;
@@ -52,7 +52,7 @@ fn texts(secret: &Secret) -> anyhow::Result<BTreeMap<String, String>> {
     data.map(|(key, value)| Ok((key, String::from_utf8(value.0)?))).collect()
 }
 
-async fn read(tenant: &Tenant) -> anyhow::Result<(Secret, BTreeMap<String, String>)> {
+pub async fn read(tenant: &Tenant) -> anyhow::Result<(Secret, BTreeMap<String, String>)> {
     let secret = tenant.secrets().get("crm").await?;
     let texts = texts(&secret)?;
     Ok((secret, texts))

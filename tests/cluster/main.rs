@@ -31,6 +31,7 @@ mod metrics;
 mod objects;
 mod obstacles;
 mod outage;
+mod overlap;
 mod overload;
 mod readiness;
 mod refusals;
@@ -48,6 +49,7 @@ mod tools;
 mod triggers;
 mod trust;
 mod upgrade;
+mod values;
 mod witness;
 mod world;
 mod writes;
@@ -92,6 +94,8 @@ fn trials(suite: &Suite) -> Vec<Trial> {
         drift::tests(suite),
         formats::tests(suite),
         consumers::tests(suite),
+        values::tests(suite),
+        overlap::tests(suite),
         deletion::tests(suite),
         life::tests(suite),
         outage::tests(suite),

@@ -21,6 +21,8 @@ pub struct Rights {
     world: Arc<World>,
     namespace: String,
     resource: &'static str,
+    /// One of the rights, which is asked about.
+    verb: &'static str,
     before: ClusterRole,
 }
 
@@ -30,7 +32,15 @@ impl Rights {
         world: &Arc<World>,
         namespace: &str,
     ) -> anyhow::Result<Self> {
-        Self::to_write_taken(world, namespace, "secrets").await
+        Self::taken(world, namespace, "secrets", &["patch", "create"]).await
+    }
+
+    /// Takes `get` of Secrets away.
+    pub async fn to_read_secrets_taken(
+        world: &Arc<World>,
+        namespace: &str,
+    ) -> anyhow::Result<Self> {
+        Self::taken(world, namespace, "secrets", &["get"]).await
     }
 
     /// Takes the right to report away.
@@ -38,19 +48,22 @@ impl Rights {
         world: &Arc<World>,
         namespace: &str,
     ) -> anyhow::Result<Self> {
-        Self::to_write_taken(world, namespace, "oauthclientcredentials/status").await
+        let resource = "oauthclientcredentials/status";
+        Self::taken(world, namespace, resource, &["patch", "create"]).await
     }
 
-    async fn to_write_taken(
+    async fn taken(
         world: &Arc<World>,
         namespace: &str,
         resource: &'static str,
+        verbs: &[&'static str],
     ) -> anyhow::Result<Self> {
+        let verb = verbs.first().copied().context("a verb")?;
         let before = roles(world).get(OPERATOR.1).await?;
         let mut less = before.clone();
         for rule in less.rules.iter_mut().flatten() {
             if rule.resources.iter().flatten().any(|named| named == resource) {
-                rule.verbs.retain(|verb| verb != "create" && verb != "patch");
+                rule.verbs.retain(|verb| !verbs.contains(&verb.as_str()));
             }
         }
         // A rule without verbs is refused.
@@ -58,7 +71,7 @@ impl Rights {
             rules.retain(|rule| !rule.verbs.is_empty());
         }
         let world = Arc::clone(world);
-        let rights = Self { world, namespace: namespace.to_owned(), resource, before };
+        let rights = Self { world, namespace: namespace.to_owned(), resource, verb, before };
         let world = &rights.world;
         roles(world).replace(OPERATOR.1, &PostParams::default(), &less).await?;
         rights.wait(false).await?;
@@ -74,11 +87,11 @@ impl Rights {
     }
 
     async fn wait(&self, granted: bool) -> Outcome {
-        let what = format!("the right to patch {} to be {granted}", self.resource);
+        let what = format!("the right to {} {} to be {granted}", self.verb, self.resource);
         let user = format!("--as=system:serviceaccount:{}:{}", OPERATOR.0, OPERATOR.1);
         let (resource, part) = self.resource.split_once('/').unwrap_or((self.resource, ""));
         let part = format!("--subresource={part}");
-        let question = ["auth", "can-i", "patch", resource, &part, "-n", &self.namespace, &user];
+        let question = ["auth", "can-i", self.verb, resource, &part, "-n", &self.namespace, &user];
         wait_for(&what, SOON, async || {
             let output = self.world.plane.kubectl_output(&question, "").await?;
             let answer = String::from_utf8_lossy(&output.stdout).trim().to_owned();

@@ -71,8 +71,7 @@ pub(super) struct Members {
     pub(super) scope: Option<Leaf>,
     /// `error`, where it says that there is one.
     pub(super) error: Option<Leaf>,
-    /// At each pointer of a value that is asked for, a number or truth value as the text that stands
-    /// there; nothing where there is nothing.
+    /// At each pointer of a value that is asked for; a number or truth value as the text that it is.
     pub(super) values: BTreeMap<String, Leaf>,
 }
 
@@ -241,8 +240,8 @@ impl Search {
     /// What was found at the pointers of values, in the order in which the shape has them.
     fn values(&mut self, shape: &ResponseShape) -> BTreeMap<String, Leaf> {
         let places = self.places.iter_mut().filter(|place| place.member == Member::Value);
-        let found = shape.values.iter().zip(places);
-        found.filter_map(|(pointer, place)| Some((pointer.clone(), place.found.take()?))).collect()
+        let all = shape.values.iter().zip(places);
+        all.filter_map(|(pointer, place)| Some((pointer.clone(), place.found.take()?))).collect()
     }
 
     fn finish(mut self, shape: &ResponseShape) -> Members {
@@ -322,13 +321,12 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
         let written = <&RawValue>::deserialize(deserializer)?.get();
         let Walk { search, places, ends, depth } = self;
         let walk = Walk { search: &mut *search, places, ends: Vec::new(), depth };
-        // Its own error would quote the value.
         let read = walk.deserialize(&mut serde_json::Deserializer::from_str(written));
         let leaf = read.map_err(|_| D::Error::custom("unreadable"))?;
         for place in ends {
-            let text = || Leaf::Text(Zeroizing::new(written.to_owned()));
             let plain = matches!(leaf, Leaf::Bool(_) | Leaf::Number(_));
-            search.put(place, if plain { text() } else { leaf.clone() });
+            let text = plain.then(|| Leaf::Text(Zeroizing::new(written.to_owned())));
+            search.put(place, text.unwrap_or_else(|| leaf.clone()));
         }
         Ok(leaf)
     }
