@@ -1,7 +1,9 @@
 //! Real components for the integration tests and the demo: a Kubernetes control plane, an OAuth
-//! authorization server, a Keycloak, the operator as a process and as it is installed, and small servers that misbehave.
+//! authorization server, a Keycloak, a node with pods, the operator as a process and as it is installed, and
+//! small servers that misbehave.
 //!
-//! In: programs built from Go modules, an npm package, a Maven artifact, the operator's binary. Out:
+//! In: programs built from Go modules, an npm package, a Maven artifact, packages of the distribution, the
+//! operator's binary. Out:
 //! handles whose `Drop` ends the processes and removes their files; on Linux the processes also die
 //! with this one, however it ends.
 //!
@@ -20,6 +22,7 @@ pub mod installation;
 mod introspection;
 pub mod keycloak;
 pub mod keys;
+pub mod node;
 pub mod operator;
 pub mod ports;
 mod process;
