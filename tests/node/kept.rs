@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use oauthcc_operator::domain::crd::RENEW_REQUESTED_AT;
 use serde_json::json;
 
-use crate::pod::{PROMPTLY, Pod, whole};
+use crate::pod::{PROMPTLY, Pod, Reader, whole};
 use crate::scene::Scene;
 use crate::tenant::{Tenant, token_of};
 use crate::{Outcome, Suite};
@@ -35,7 +35,9 @@ async fn kept(scene: Arc<Scene>) -> Outcome {
             {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "crm", "key": "token"}}},
         ],
     });
-    let pod = Pod::create(&scene, &tenant, "crm", "kept", whole("crm"), container).await?;
+    let pod =
+        Pod::create(&scene, &tenant, "crm", Reader::new("kept", whole("crm")).with(container))
+            .await?;
     let told = pod.wait_told(1, PROMPTLY).await?;
     ensure!(told[0].words == [&*first, &*first, &*first], "not the same at first");
     let mut last = first.clone();

@@ -16,3 +16,12 @@ for hierarchy in $groups; do
 	probe=$hierarchy/oauthcc-probe-$$
 	{ mkdir "$probe" && rmdir "$probe"; } 2>/dev/null || { echo "$hierarchy is read-only here"; exit 0; }
 done
+# Where version 2 is all there is, a kubelet wants each of these in its group, and only the root can hand it down.
+for controller in cpu cpuset memory hugetlb pids; do
+	top=/sys/fs/cgroup
+	grep -qw "$controller" "$top/cgroup.controllers" 2>/dev/null || continue
+	grep -qw "$controller" "$top/cgroup.subtree_control" || {
+		echo "control groups have no $controller here ('echo +$controller >$top/cgroup.subtree_control' changes that)"
+		exit 0
+	}
+done

@@ -44,6 +44,27 @@ fn items() -> Value {
     json!([{"key": "token", "path": "token"}, {"key": "expires-at", "path": "expires-at"}])
 }
 
+/// What the container of a pod does.
+pub struct Reader {
+    way: &'static str,
+    volume: Value,
+    container: Value,
+}
+
+impl Reader {
+    /// Reads in this way of `reader.sh` what this volume holds.
+    pub fn new(way: &'static str, volume: Value) -> Self {
+        Self { way, volume, container: json!({}) }
+    }
+
+    /// With more said of the container.
+    #[must_use]
+    pub fn with(mut self, container: Value) -> Self {
+        self.container = container;
+        self
+    }
+}
+
 /// A change that a reader has told of.
 #[derive(Clone, Debug)]
 pub struct Told {
@@ -74,25 +95,24 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// Creates a pod whose reader goes this way, with what is said of it beside.
+    /// Creates a pod with a reader.
     pub async fn create(
         scene: &Arc<Scene>,
         tenant: &Tenant,
         name: &str,
-        way: &str,
-        volume: Value,
-        container: Value,
+        reader: Reader,
     ) -> anyhow::Result<Self> {
+        let Reader { way, volume, container: more } = reader;
         let namespace = tenant.namespace.clone();
         let pod = Self { scene: Arc::clone(scene), namespace, name: name.to_owned() };
-        let mut reader = json!({
+        let mut container = json!({
             "name": CONTAINER,
             "image": IMAGE,
             "imagePullPolicy": "Never",
             "command": ["sh", "-c", READER, CONTAINER, way],
             "volumeMounts": [{"name": "token", "mountPath": "/token", "readOnly": true}],
         });
-        merge(&mut reader, container);
+        merge(&mut container, more);
         let mut mounted = json!({"name": "token"});
         merge(&mut mounted, volume);
         let manifest = json!({
@@ -103,7 +123,7 @@ impl Pod {
                 "restartPolicy": "Never",
                 "automountServiceAccountToken": false,
                 "enableServiceLinks": false,
-                "containers": [reader],
+                "containers": [container],
                 "volumes": [mounted],
             },
         });

@@ -18,13 +18,13 @@ while :; do
 	second=
 	case $way in
 	resolve-once) # What the documentation says: both files below one resolved directory.
-		{ cd -P /token/..data && read -r first <token; pause 0.01; read -r second <expires-at; } 2>/dev/null
+		{ cd -P /token/..data && read -r first <token; pause 0.02; read -r second <expires-at; } 2>/dev/null
 		;;
 	resolve-twice) # The same, by a path for each file.
-		{ read -r first </token/token; pause 0.01; read -r second </token/expires-at; } 2>/dev/null
+		{ read -r first </token/token; pause 0.02; read -r second </token/expires-at; } 2>/dev/null
 		;;
 	one-document) # The pair in one file.
-		{ read -r first </token/token.json; second=-; pause 0.01; } 2>/dev/null
+		{ read -r first </token/token.json; second=-; pause 0.02; } 2>/dev/null
 		;;
 	kept) # What does not follow a rotation, beside what does: the token by subPath and in the environment.
 		{ read -r first </token/token; read -r second </kept-token; second="$second $TOKEN"; pause 0.1; } 2>/dev/null

@@ -11,7 +11,7 @@ use oauthcc_operator::domain::crd::RENEW_REQUESTED_AT;
 use oauthcc_operator::domain::schedule::span;
 use serde_json::json;
 
-use crate::pod::{PROMPTLY, Pod, whole};
+use crate::pod::{PROMPTLY, Pod, Reader, whole};
 use crate::scene::Scene;
 use crate::tenant::Tenant;
 use crate::witness::Witness;
@@ -34,7 +34,8 @@ async fn one_rotation(scene: Arc<Scene>) -> Outcome {
     let mut witness = Witness::start(&tenant).await?;
     tenant.apply("crm", json!({})).await?;
     tenant.wait_ready("crm").await?;
-    let pod = Pod::create(&scene, &tenant, "crm", "resolve-once", whole("crm"), json!({})).await?;
+    let pod =
+        Pod::create(&scene, &tenant, "crm", Reader::new("resolve-once", whole("crm"))).await?;
     pod.wait_told(1, PROMPTLY).await?;
     tenant.annotate("crm", RENEW_REQUESTED_AT, "now").await?;
     witness.wait_revision(&["crm"], 2, SOON).await?;

@@ -1,14 +1,13 @@
 //! Real components for the integration tests and the demo: a Kubernetes control plane, an OAuth
-//! authorization server, a Keycloak, a node with pods, the operator as a process and as it is installed, and
-//! small servers that misbehave.
+//! authorization server, a Keycloak, a node with pods, the operator as a process and as it is
+//! installed, and small servers that misbehave.
 //!
-//! In: programs built from Go modules, an npm package, a Maven artifact, packages of the distribution, the
-//! operator's binary. Out:
-//! handles whose `Drop` ends the processes and removes their files; on Linux the processes also die
-//! with this one, however it ends.
+//! In: programs built from Go modules, an npm package, a Maven artifact, packages of the distribution,
+//! the operator's binary. Out: handles whose `Drop` ends the processes and removes their files; on
+//! Linux the processes also die with this one, however it ends.
 //!
 //! **Invariant:** nothing here knows the operator's crate, listens beyond loopback, or keeps state
-//! outside a temporary directory (the caches of the builds excepted).
+//! outside a temporary directory (the caches of the builds and a node's control groups excepted).
 
 pub mod audit;
 pub mod authorization_server;

@@ -32,7 +32,9 @@ impl ControlGroups {
             fs::read_to_string("/proc/self/mounts").context("failed to read the mounts")?;
         let hierarchies = hierarchies(&mounts);
         ensure!(!hierarchies.is_empty(), "no control groups are mounted");
-        hierarchies.iter().for_each(|hierarchy| remove_abandoned(hierarchy));
+        for hierarchy in &hierarchies {
+            remove_abandoned(hierarchy);
+        }
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}", std::process::id());
         let mut made = Self { name, places: Vec::new() };

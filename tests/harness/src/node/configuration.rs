@@ -1,8 +1,8 @@
 //! What kubelet and containerd are told.
 //!
 //! Out: files in the directory of the node.
-//! **Invariant:** nothing listens on a port, nothing is written outside the directory but into control
-//! groups, and whatever is not said here is the default of Kubernetes.
+//! **Invariant:** nothing listens beyond loopback, nothing is written outside the directory but into
+//! control groups, and whatever is not said here is the default of Kubernetes.
 
 use std::{
     fs,
@@ -78,19 +78,22 @@ fn kubelet(directory: &WorkDirectory, control_group: &str, options: Options) -> 
         },
         "imageGCHighThresholdPercent": 100,
     });
-    if let Some(frequency) = options.sync_frequency {
-        configuration["syncFrequency"] = json!(format!("{}ms", frequency.as_millis()));
+    if let (Some(frequency), Some(fields)) = (options.sync_frequency, configuration.as_object_mut())
+    {
+        let frequency = format!("{}ms", frequency.as_millis());
+        fields.insert("syncFrequency".to_owned(), frequency.into());
     }
     configuration.to_string()
 }
 
 fn containerd(directory: &WorkDirectory) -> String {
     let (root, networks) = (directory.file("containerd"), directory.file(NETWORKS));
+    let (root, networks) = (root.display(), networks.display());
     // In this order: `native` copies the one layer of 2 MB, where overlays do not work on every file
     // system; without CAP_SYS_RESOURCE no score can be lowered; profiles are loaded for the whole machine.
     format!(
         r#"version = 2
-root = {root:?}
+root = '{root}'
 state = "/run/containerd"
 [grpc]
 address = "{SOCKET}"
@@ -101,7 +104,7 @@ runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
 SystemdCgroup = false
 [plugins."io.containerd.grpc.v1.cri".cni]
-conf_dir = {networks:?}
+conf_dir = '{networks}'
 [plugins."io.containerd.grpc.v1.cri"]
 restrict_oom_score_adj = true
 disable_apparmor = true
