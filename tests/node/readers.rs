@@ -56,7 +56,10 @@ async fn resolve_once(scene: Arc<Scene>) -> Outcome {
         };
         pods.push(Pod::create(&scene, &tenant, name, Reader::new("resolve-once", volume)).await?);
     }
-    let all = try_join_all(pods.iter().map(|pod| follow(&tenant, pod))).await?;
+    let all = try_join_all(
+        pods.iter().zip(&names).map(|(pod, name)| follow(&witness, name, &tenant, pod)),
+    )
+    .await?;
     for name in &names {
         tenant.merge(name, json!({"spec": {"suspend": true}})).await?;
     }
@@ -74,14 +77,25 @@ async fn resolve_once(scene: Arc<Scene>) -> Outcome {
 }
 
 /// Follows a reader across the rotations.
-async fn follow(tenant: &Tenant, pod: &Pod) -> anyhow::Result<Vec<Told>> {
-    let mut told = pod.wait_told(1, PROMPTLY).await?;
-    lives(tenant, &told[0]).await?;
-    for rotation in 1..=ROTATIONS {
-        told = pod.wait_told(rotation + 1, ROTATION_BOUND).await?;
-        lives(tenant, &told[rotation]).await?;
+async fn follow(
+    witness: &Witness,
+    secret: &str,
+    tenant: &Tenant,
+    pod: &Pod,
+) -> anyhow::Result<Vec<Told>> {
+    let mut told = Vec::new();
+    for rotation in 0..=ROTATIONS {
+        let bound = if rotation == 0 { PROMPTLY } else { ROTATION_BOUND };
+        told = pod.wait_told(rotation + 1, bound).await?;
+        let now = &told[rotation];
+        lives(tenant, now).await?;
         // Its end would have come while the pod read it.
-        lives(tenant, &told[rotation - 1]).await.context("a token that was just read")?;
+        if let Some(before) = rotation.checked_sub(1) {
+            lives(tenant, &told[before]).await.context("a token that was just read")?;
+        }
+        let what =
+            format!("a version of {secret} that held both what was read as change {rotation}");
+        wait_for(&what, SOON, async || version(now, &witness.seen(secret)).is_some()).await?;
     }
     Ok(told)
 }
