@@ -11,6 +11,12 @@ CHART := charts/oauthcc-operator
 OAUTHCC := $(or $(CARGO_TARGET_DIR),target)/debug/oauthcc
 STEP := @printf '==> %s\n'
 
+# The tests on a node, or why there can be none here: target, arguments of the tests.
+define ON_A_NODE
+obstacle=$$(tests/node/obstacle.sh); \
+if [ -n "$$obstacle" ]; then echo "skipped: make $(1), because $$obstacle"; else $(MAKE) on-a-node ARGUMENTS="$(2)"; fi
+endef
+
 ##@ Try it
 
 .PHONY: demo
@@ -40,13 +46,22 @@ test-keycloak: prerequisites control-plane keycloak ## Run the operator on a rea
 	$(STEP) "running the tests on Keycloak (building them takes about 4 minutes the first time, running them under a minute)"
 	@$(CARGO) test --workspace --locked --test keycloak
 
+# Also what `.ci/run` runs, so a machine that can't is a line and no failure.
+.PHONY: test-node
+test-node: ## Run pods on a real kubelet that read rotating tokens, about 2 minutes; needs Linux and root
+	@$(call ON_A_NODE,test-node,)
+
+.PHONY: test-node-slow
+test-node-slow: ## Measure how late a pod reads a new token by the kubelet's defaults, up to 2 minutes; needs the same
+	@$(call ON_A_NODE,test-node-slow,-- --ignored)
+
 .PHONY: lint
 lint: prerequisites ## Check format, lints and the import fence of src/domain
 	$(STEP) "rustfmt"
 	@$(CARGO) fmt --all --check
 	$(STEP) "clippy (about 3 minutes the first time)"
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	@$(CARGO) clippy --workspace --test keycloak --locked -- -D warnings
+	@$(CARGO) clippy --workspace --test keycloak --test node --locked -- -D warnings
 	$(STEP) "the lock of fuzz/"
 	@$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	$(STEP) "the rules of the house"
@@ -103,6 +118,17 @@ control-plane:
 keycloak:
 	$(STEP) "looking for Keycloak (got with Maven and prepared the first time: about half a minute)"
 	@tests/keycloak/fetch.sh >/dev/null
+
+.PHONY: node
+node:
+	$(STEP) "looking for a kubelet and a container runtime (built and got the first time: about 2 minutes)"
+	@tests/node/fetch.sh >/dev/null
+
+# Of the workspace, as test-keycloak.
+.PHONY: on-a-node
+on-a-node: prerequisites control-plane node
+	$(STEP) "running the tests on a node (building them takes about 4 minutes the first time)"
+	@$(CARGO) test --workspace --locked --test node $(ARGUMENTS)
 
 .PHONY: help
 help: ## Show this help

@@ -44,7 +44,8 @@ pub struct Seen {
     pub told_at: Timestamp,
     /// By how many seconds the server lets it live longer than the Secret says.
     pub leeway: i64,
-    token: String,
+    /// The token itself.
+    pub token: String,
 }
 
 type Record = Arc<Mutex<BTreeMap<String, Vec<Seen>>>>;

@@ -45,6 +45,11 @@ impl World {
     /// Starts everything but the operator.
     pub async fn without_operator(arguments: &[&str]) -> anyhow::Result<Self> {
         let plane = ControlPlane::start(control_plane::Options::default()).await?;
+        Self::on(plane, arguments).await
+    }
+
+    /// Starts everything but the operator on a control plane that is there.
+    pub async fn on(plane: ControlPlane, arguments: &[&str]) -> anyhow::Result<Self> {
         let server = AuthorizationServer::start().await?;
         let options = installation::Options {
             manifests: &Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/install.yaml"),

@@ -19,7 +19,7 @@ if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
 fi
 
 version=$(sed -n 's|^[[:space:]]*k8s.io/kubernetes \(v[0-9.]*\).*|\1|p' "$here/go.mod" | head -n 1)
-sum=$(cat "$here/go.mod" "$here/go.sum" "$here/build.sh" | cksum | cut -d ' ' -f 1)
+sum=$(cat "$here/go.mod" "$here/go.sum" "$here/build.sh" "$here/compile.sh" | cksum | cut -d ' ' -f 1)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/oauthcc-operator/control-plane
 finished=$cache/$version-$sum
 
@@ -34,8 +34,6 @@ if command -v flock >/dev/null 2>&1 && [ -z "${OAUTHCC_CONTROL_PLANE_LOCKED:-}" 
 	OAUTHCC_CONTROL_PLANE_LOCKED=1 exec flock "$cache/lock" "$here/build.sh"
 fi
 
-minor=$(echo "$version" | cut -d . -f 2)
-stamp="-X k8s.io/component-base/version.gitVersion=$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$minor -X k8s.io/client-go/pkg/version.gitVersion=$version"
 building=$(mktemp -d "$cache/building.XXXXXX")
 trap 'rm -rf "$building"' EXIT
 started=$(date +%s)
@@ -44,7 +42,7 @@ step=0
 build() { # name, package, how long it takes cold on two cores
 	step=$((step + 1))
 	echo "  building $1 $version ($step of 4, $3 the first time)" >&2
-	(cd "$here" && CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w $stamp" -o "$building/$1" "$2")
+	"$here/compile.sh" "$building/$1" "$2"
 }
 
 echo "Building the Kubernetes control plane from Go modules, once (about 5 minutes on 2 cores, then kept in $cache)" >&2

@@ -46,6 +46,9 @@ const STARTS: usize = 3;
 pub struct Options {
     /// More flags for kube-apiserver, such as `--feature-gates=…`.
     pub api_server_arguments: Vec<String>,
+    /// The name of a node that is to join, see [`Node`](crate::node::Node): it may then do what a node
+    /// may do, and no more.
+    pub node: Option<String>,
 }
 
 /// A running control plane; dropping it ends it and removes its files.
@@ -132,6 +135,12 @@ impl ControlPlane {
     /// A kubeconfig file that may do everything.
     pub fn admin_kubeconfig(&self) -> &Path {
         &self.setup.admin_kubeconfig
+    }
+
+    /// The name and the kubeconfig of the node that may join.
+    pub(crate) fn node(&self) -> Option<(&str, &Path)> {
+        let node = self.setup.node.as_ref()?;
+        Some((&node.name, &node.kubeconfig))
     }
 
     /// The API server's URL.

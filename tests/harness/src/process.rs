@@ -70,6 +70,17 @@ impl Process {
             .with_context(|| format!("failed to send {signal:?} to {}", self.name))
     }
 
+    /// Sends a signal to the process and all that it has started in its group.
+    pub(crate) fn signal_group(&self, signal: Signal) -> anyhow::Result<()> {
+        let mut child = self.child();
+        // The lock and this look keep the id from being another process' by now.
+        if child.try_wait().context("failed to look at the process")?.is_some() {
+            return Ok(());
+        }
+        rustix::process::kill_process_group(Pid::from_child(&child), signal)
+            .with_context(|| format!("failed to send {signal:?} to {} and its group", self.name))
+    }
+
     /// Kills the process and waits for its end.
     pub(crate) fn kill(&self) {
         let mut child = self.child();

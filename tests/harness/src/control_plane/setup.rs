@@ -4,6 +4,7 @@
 //! **Invariant:** everything listens on 127.0.0.1 and everything written is in the directory given.
 
 use std::{
+    fmt::Write,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -54,9 +55,17 @@ pub(super) struct Setup {
     signing_key: PathBuf,
     verifying_key: PathBuf,
     api_server_arguments: Vec<String>,
+    pub(super) node: Option<NodeAccount>,
     etcd_port: Port,
     etcd_peer_port: Port,
     api_server_port: Port,
+}
+
+/// Who the node is to the API server.
+#[derive(Debug)]
+pub(super) struct NodeAccount {
+    pub(super) name: String,
+    pub(super) kubeconfig: PathBuf,
 }
 
 /// Builds the programs where they are missing and gives their directory.
@@ -75,7 +84,7 @@ impl Setup {
         let tls = write_server_files(directory)?;
         let (signing_key, verifying_key) = signing_key()?;
         let (admin_token, manager_token) = (random_secret()?, random_secret()?);
-        let tokens = format!(
+        let mut tokens = format!(
             "{admin_token},admin,admin,\"system:masters\"\n\
              {manager_token},system:kube-controller-manager,manager\n"
         );
@@ -84,6 +93,14 @@ impl Setup {
         let cluster = Cluster { url: &url, authority: &tls.authority };
         cluster.write_kubeconfig(&admin_kubeconfig, &admin_token)?;
         cluster.write_kubeconfig(&manager_kubeconfig, &manager_token)?;
+        let mut node = None;
+        if let Some(name) = options.node.clone() {
+            let token = random_secret()?;
+            writeln!(tokens, "{token},system:node:{name},{name},system:nodes")?;
+            let kubeconfig = directory.file("node.kubeconfig");
+            cluster.write_kubeconfig(&kubeconfig, &token)?;
+            node = Some(NodeAccount { name, kubeconfig });
+        }
         Ok(Self {
             programs: programs.to_owned(),
             url,
@@ -97,6 +114,7 @@ impl Setup {
             signing_key: directory.write("service-accounts.key", &signing_key)?,
             verifying_key: directory.write("service-accounts.pub", &verifying_key)?,
             api_server_arguments: options.api_server_arguments.clone(),
+            node,
             etcd_port: Port::reserve()?,
             etcd_peer_port: Port::reserve()?,
             api_server_port,
@@ -143,7 +161,12 @@ impl Setup {
         flag(&mut server, "service-account-jwks-uri", format!("{}/openid/v1/jwks", self.url));
         flag(&mut server, "service-account-key-file", self.verifying_key.display());
         flag(&mut server, "service-account-signing-key-file", self.signing_key.display());
-        flag(&mut server, "authorization-mode", "RBAC");
+        if self.node.is_some() {
+            flag(&mut server, "authorization-mode", "Node,RBAC");
+            flag(&mut server, "enable-admission-plugins", "NodeRestriction");
+        } else {
+            flag(&mut server, "authorization-mode", "RBAC");
+        }
         flag(&mut server, "token-auth-file", self.token_file.display());
         flag(&mut server, "audit-log-path", self.audit_log.display());
         flag(&mut server, "audit-policy-file", self.audit_policy.display());
