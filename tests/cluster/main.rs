@@ -36,6 +36,7 @@ mod rivals;
 mod rotation;
 mod schema;
 mod service_account;
+mod shapes;
 mod shutdown;
 mod suite;
 mod takeover;
@@ -73,6 +74,7 @@ fn trials(suite: &Suite) -> Vec<Trial> {
         canary::tests(suite),
         refusals::tests(suite),
         foreign::tests(suite),
+        shapes::tests(suite),
         grants::tests(suite),
         service_account::tests(suite),
         trust::tests(suite),
