@@ -19,6 +19,7 @@ use crate::domain::crd::{
 use crate::domain::output;
 use crate::domain::plan::ResponseShape;
 use crate::domain::redacted::Redacted;
+use crate::domain::reference::{Object, UsedObject};
 
 const VERSION: &str = "v1";
 
@@ -199,6 +200,15 @@ pub struct ReferenceVersion<'a> {
     pub uid: &'a str,
     /// Version of the object.
     pub resource_version: u64,
+}
+
+impl<'a> ReferenceVersion<'a> {
+    /// An object with its UID and version.
+    pub fn of(used: &'a UsedObject, uid: &'a str, resource_version: u64) -> Self {
+        let keys = used.keys.iter().map(String::as_str).collect();
+        let Object { kind, name } = &used.object;
+        Self { kind: kind.as_str(), name, keys, uid, resource_version }
+    }
 }
 
 /// The annotation `inputs-version`: a digest of part a and the versions of all references.

@@ -182,17 +182,20 @@ impl Observation {
     /// The version of everything that a request would use; `None` while that of a reference is not
     /// known, which differs from everything.
     pub fn inputs_version(&self) -> Option<String> {
+        self.inputs_with(None)
+    }
+
+    /// The same with what is known, for a refusal: it holds for these names also while they are unknown.
+    fn inputs_as_known(&self) -> String {
+        self.inputs_with(Some(&ReferenceMetadata::default())).unwrap_or_default()
+    }
+
+    fn inputs_with(&self, unknown: Option<&ReferenceMetadata>) -> Option<String> {
         let plan = self.plan().ok()?;
         let used = used_objects(&references(&plan));
         let versions = used.iter().map(|used| {
-            let seen = self.known(&used.object).present()?;
-            Some(ReferenceVersion {
-                kind: used.object.kind.as_str(),
-                name: &used.object.name,
-                keys: used.keys.iter().map(String::as_str).collect(),
-                uid: &seen.uid,
-                resource_version: seen.resource_version,
-            })
+            let seen = self.known(&used.object).present().or(unknown)?;
+            Some(ReferenceVersion::of(used, &seen.uid, seen.resource_version))
         });
         let versions: Option<Vec<_>> = versions.collect();
         Some(fingerprint::inputs_version(&self.request_digest(), &versions?))
@@ -316,7 +319,7 @@ impl Observation {
         Refusal {
             reason,
             message,
-            inputs_version: self.inputs_version().unwrap_or_default(),
+            inputs_version: self.inputs_as_known(),
             may_pass: false,
             next_attempt_at: None,
             failures: 0,
@@ -331,7 +334,7 @@ impl Observation {
 
     /// What stood in the way, where its inputs are still the present ones.
     pub fn remembered_refusal(&self) -> Option<&Refusal> {
-        let now = self.inputs_version().unwrap_or_default();
+        let now = self.inputs_as_known();
         self.memory.refusal.as_ref().filter(|refusal| refusal.inputs_version == now)
     }
 

@@ -87,7 +87,8 @@ pub fn clamp_lifetime(lifetime: Duration) -> Duration {
 }
 
 /// When a token is renewed: at the share or span before expiry that the spec names, but so early
-/// that pods see the new one in time, and up to `jitter_percentage` of the lifetime earlier still.
+/// that pods see the new one in time, and up to `jitter_percentage` of the lifetime earlier still; but
+/// not in the first half of the time until then, or a large share would renew each token at once.
 pub fn renewal_at(
     policy: &SchedulePolicy,
     rotation: Option<&Rotation>,
@@ -103,6 +104,7 @@ pub fn renewal_at(
     };
     let lead = asked_lead(rotation, lifetime).max(floor);
     let spread = lifetime.mul_f64(f64::from(policy.jitter_percentage) / 100.0);
+    let spread = spread.min(lifetime.saturating_sub(lead) / 2);
     let jitter = spread.mul_f64(fraction(uid, issued_at.as_second()));
     before(expires_at, lead.saturating_add(jitter)).max(issued_at)
 }
@@ -311,6 +313,18 @@ mod tests {
         assert!(renewals.iter().all(|after| (13.5..=15.0).contains(after)));
         assert!(renewals.iter().any(|after| *after < 13.8));
         assert!(renewals.iter().any(|after| *after > 14.7));
+    }
+
+    #[test]
+    fn jitter_renews_no_token_at_once_however_large_a_share_is_asked_for() {
+        let policy = SchedulePolicy::default();
+        for n in 0..200 {
+            let asked = rotation(None, Some(99));
+            let uid = format!("uid-{n}");
+            let renewal = renewal_at(&policy, Some(&asked), &uid, at(1000), at(4600));
+            let after = span(at(1000), renewal).as_secs_f64();
+            assert!((18.0..=36.0).contains(&after), "{after}");
+        }
     }
 
     #[test]

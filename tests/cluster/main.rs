@@ -28,6 +28,7 @@ mod formats;
 mod grants;
 mod life;
 mod metrics;
+mod misoperation;
 mod objects;
 mod obstacles;
 mod outage;
@@ -41,6 +42,7 @@ mod rivals;
 mod rotation;
 mod schema;
 mod service_account;
+mod shapes;
 mod shutdown;
 mod suite;
 mod takeover;
@@ -74,6 +76,7 @@ fn trials(suite: &Suite) -> Vec<Trial> {
     [
         rotation::tests(suite),
         schema::tests(suite),
+        misoperation::tests(suite),
         tools::tests(suite),
         readiness::tests(suite),
         admission::tests(suite),
@@ -81,6 +84,7 @@ fn trials(suite: &Suite) -> Vec<Trial> {
         canary::tests(suite),
         refusals::tests(suite),
         foreign::tests(suite),
+        shapes::tests(suite),
         grants::tests(suite),
         service_account::tests(suite),
         trust::tests(suite),

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Api;
@@ -15,7 +15,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use oauthcc_harness::audit::Mark;
 use oauthcc_harness::authorization_server::Client;
 use oauthcc_harness::wait::wait_for;
-use oauthcc_operator::domain::crd::OAuthClientCredentialStatus;
+use oauthcc_operator::domain::crd::{OAuthClientCredential, OAuthClientCredentialStatus};
 use serde_json::{Value, json};
 
 use crate::objects::Objects;
@@ -138,13 +138,8 @@ impl Tenant {
         let what = format!("{}/{name} to be {expected}", self.namespace);
         wait_for(&what, Duration::from_secs(60), async || {
             let credential = self.get(name).await?;
-            let generation = credential.metadata.generation;
+            let found = conditions_of(&credential)?;
             let status = credential.status.unwrap_or_default();
-            let stale = status.conditions.iter().any(|told| told.observed_generation != generation);
-            let written =
-                |told: &Condition| format!("{}={}/{}", told.type_, told.status, told.reason);
-            let found = status.conditions.iter().map(written).collect::<Vec<_>>().join(" ");
-            ensure!(!stale && status.observed_generation == generation, "not of this generation");
             ensure!(found == expected, "{}", serde_json::to_string(&status)?);
             Ok(status)
         })
@@ -236,6 +231,17 @@ impl Tenant {
     pub async fn expect_calls(&self, mark: Mark, expected: &[(&str, usize)]) -> anyhow::Result<()> {
         self.world.expect_calls(mark, &self.namespace, expected).await
     }
+}
+
+/// The conditions of a credential in their order, each written `Type=Status/Reason`; an error where they
+/// speak of an older generation.
+pub fn conditions_of(credential: &OAuthClientCredential) -> anyhow::Result<String> {
+    let generation = credential.metadata.generation;
+    let status = credential.status.as_ref().context("no status")?;
+    let stale = status.conditions.iter().any(|told| told.observed_generation != generation);
+    ensure!(!stale && status.observed_generation == generation, "not of this generation");
+    let written = |told: &Condition| format!("{}={}/{}", told.type_, told.status, told.reason);
+    Ok(status.conditions.iter().map(written).collect::<Vec<_>>().join(" "))
 }
 
 /// Merges a change into a value (RFC 7386).

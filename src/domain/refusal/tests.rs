@@ -325,3 +325,19 @@ fn what_lies_outside_the_cluster_is_looked_at_again_and_what_lies_in_it_is_waite
         assert_eq!(decide(&o, next.unwrap()), Decision::Request(Trigger::SecretMissing));
     }
 }
+
+/// The Secret that a corrected spec names may be older than that: no event tells of it.
+#[test]
+fn a_refusal_is_forgotten_with_the_name_that_it_was_about() {
+    let spec = |name: &str| json!({"tokenURL": "https://idp.example.com/t", "credentialsSecretRef": {"name": name}});
+    let wrong = with(&spec("wrong"), ObjectKind::Secret, "wrong", Known::Absent);
+    let fault = Fault { reason: Reason::CredentialsNotFound, message: "as read".to_owned() };
+    let now = Timestamp::UNIX_EPOCH;
+    let memory = remember::after_refusal(&wrong, wrong.refused(fault), now);
+    let untold = |name: &str| {
+        let memory = memory.clone();
+        Observation { memory, ..observation(&spec(name)) }
+    };
+    assert!(matches!(decide(&untold("wrong"), now), Decision::Refuse(_)));
+    assert_eq!(decide(&untold("right"), now), Decision::Request(Trigger::SecretMissing));
+}

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::Context;
 
 const BOUND: Duration = Duration::from_secs(15);
+/// Node closes an idle connection after 5 s, and may do so just when it is used again.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// A client for loopback without TLS.
 pub(crate) fn plain_client() -> anyhow::Result<reqwest::Client> {
@@ -28,6 +30,7 @@ fn build(
         .no_proxy()
         .tls_certs_only(authorities)
         .timeout(BOUND)
+        .pool_idle_timeout(IDLE)
         .build()
         .context("failed to build an HTTP client")
 }
