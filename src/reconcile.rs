@@ -182,7 +182,7 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
         }
     };
     let entropy = random()?;
-    let (asked, endpoint) = match ask(ctx, (&prepared, entropy), trigger, since).await {
+    let (asked, endpoint) = match Box::pin(ask(ctx, (&prepared, entropy), trigger, since)).await {
         Ok(answered) => answered,
         Err(fault) => {
             let may_pass = matches!(prepared.plan.location, Location::Issuer(_));

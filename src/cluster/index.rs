@@ -352,20 +352,15 @@ impl State {
         let elsewhere = name.cloned().filter(|name| {
             self.credentials.get(name).is_some_and(|entry| entry.target != key.1.name)
         });
-        match (elsewhere, owner) {
-            (Some(name), Some(uid)) => {
-                self.changes += 1;
-                let object = Some((reference_metadata(metadata), target.clone()));
-                let version = resource_version(metadata);
-                let told = Told { version, changed: self.changes, object };
-                self.left_behind.insert(key.clone(), uid.to_owned(), told);
-                Some(name)
-            }
-            _ => {
-                self.left_behind.remove(key);
-                None
-            }
-        }
+        let (Some(name), Some(uid)) = (elsewhere, owner) else {
+            self.left_behind.remove(key);
+            return None;
+        };
+        self.changes += 1;
+        let object = Some((reference_metadata(metadata), target.clone()));
+        let told = Told { version: resource_version(metadata), changed: self.changes, object };
+        self.left_behind.insert(key.clone(), uid.to_owned(), told);
+        Some(name)
     }
 
     fn named(&self, key: &Key) -> BTreeSet<String> {

@@ -120,14 +120,14 @@ pub async fn renames(world: Arc<World>, steps: Arc<Steps>) -> anyhow::Result<Sta
     let wanted = expect(ALL_GOOD, &NEW, &["TokenIssued"], 1, ISSUED);
     stage.apply("created", "crm", json!({}), wanted).await?;
     let moved = [SECRET, STATUS, DELETION];
-    let at = |name: &str| target(json!({"name": name}));
+    let at = |name: &str| target(&json!({"name": name}));
     let there = [("elsewhere", Held::Same), ("crm", Held::Absent)];
     stage
         .apply("renamed", "crm", at("elsewhere"), expect(ALL_GOOD, &there, &[], 0, &moved))
         .await?;
     let back = [("crm", Held::Same), ("elsewhere", Held::Absent)];
     stage.apply("renamed back", "crm", json!({}), expect(ALL_GOOD, &back, &[], 0, &moved)).await?;
-    let other = target(json!({"name": "third", "tokenKey": "bearer",
+    let other = target(&json!({"name": "third", "tokenKey": "bearer",
         "additionalOutputFormats": [{"key": "header", "type": "AuthorizationHeader"}]}));
     let gone = [("crm", Held::Absent)];
     let wanted = expect(ALL_GOOD, &gone, &[], 0, &moved);
@@ -174,10 +174,10 @@ pub async fn types(world: Arc<World>, steps: Arc<Steps>) -> anyhow::Result<Stage
     stage.apply("created", "crm", json!({}), wanted).await?;
     // Refused as it is, deleted, created.
     let anew = expect(ALL_GOOD, &SAME, &[], 0, &[("patch secrets", 2), STATUS, DELETION]);
-    let basic = target(json!({"type": "kubernetes.io/basic-auth",
+    let basic = target(&json!({"type": "kubernetes.io/basic-auth",
         "additionalOutputFormats": [{"key": "password", "type": "BasicAuth"}]}));
     stage.apply("basic-auth", "crm", basic, anew).await?;
-    let docker = target(json!({"type": "kubernetes.io/dockerconfigjson",
+    let docker = target(&json!({"type": "kubernetes.io/dockerconfigjson",
         "additionalOutputFormats": [{"key": ".dockerconfigjson", "type": "DockerConfigJSON",
             "dockerConfigJSON": {"registries": ["registry.example.com"]}}]}));
     stage.apply("dockerconfigjson", "crm", docker, anew).await?;
@@ -202,21 +202,21 @@ pub async fn contents(world: Arc<World>, steps: Arc<Steps>) -> anyhow::Result<St
     stage.apply("created", "crm", json!({}), wanted).await?;
     let rewritten = expect(ALL_GOOD, &SAME, &[], 0, &[SECRET, STATUS]);
     let format =
-        |kind: &str| target(json!({"additionalOutputFormats": [{"key": "copy", "type": kind}]}));
+        |kind: &str| target(&json!({"additionalOutputFormats": [{"key": "copy", "type": kind}]}));
     stage.apply("a form", "crm", format("Raw"), rewritten).await?;
     stage.apply("another form under its key", "crm", format("JSON"), rewritten).await?;
     stage.apply("no form", "crm", json!({}), rewritten).await?;
-    let template = target(json!({"template": {"metadata": {"labels": {"team": "sales"}},
+    let template = target(&json!({"template": {"metadata": {"labels": {"team": "sales"}},
         "data": {"header": "Bearer {{ token }}"}}}));
     stage.apply("a template", "crm", template, rewritten).await?;
-    let broken = target(json!({"template": {"data": {"header": "{{ nothing }}"}}}));
+    let broken = target(&json!({"template": {"data": {"header": "{{ nothing }}"}}}));
     let invalid = ALL_GOOD.replace("True/SecretSynced", "False/TemplateInvalid");
     let wanted = expect(&invalid, &SAME, &[], 0, &[STATUS]);
     stage.apply("a template that can't be rendered", "crm", broken, wanted).await?;
     stage.apply("no template", "crm", json!({}), rewritten).await?;
     let elsewhere = expect(ALL_GOOD, &[], &[], 0, &[SECRET, STATUS]);
     stage
-        .apply("another key of the token", "crm", target(json!({"tokenKey": "bearer"})), elsewhere)
+        .apply("another key of the token", "crm", target(&json!({"tokenKey": "bearer"})), elsewhere)
         .await?;
     stage.apply("the usual key of the token", "crm", json!({}), rewritten).await?;
     Ok(stage)

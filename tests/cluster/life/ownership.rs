@@ -99,7 +99,7 @@ pub async fn adoption(world: Arc<World>, steps: Arc<Steps>) -> anyhow::Result<St
 /// Two credentials with one target.
 pub async fn rivals(world: Arc<World>, steps: Arc<Steps>) -> anyhow::Result<Stage> {
     let mut stage = Stage::new(&world, "rivals", &steps).await?;
-    let shared = || target(json!({"name": "crm"}));
+    let shared = || target(&json!({"name": "crm"}));
     let wanted = expect(ALL_GOOD, &NEW, &["TokenIssued"], 1, ISSUED);
     stage.apply("the older", "older", shared(), wanted).await?;
     let wanted = expect(RIVAL, &SAME, &["SecretNotOwned"], 0, &[STATUS, EVENT]);
@@ -119,7 +119,7 @@ pub async fn rivals(world: Arc<World>, steps: Arc<Steps>) -> anyhow::Result<Stag
     let elsewhere = [("crm", Held::Same)];
     let wanted = expect(ALL_GOOD, &elsewhere, &[], 1, &[SECRET, STATUS, AGAIN]);
     stage
-        .apply("the older goes elsewhere", "older", target(json!({"name": "other"})), wanted)
+        .apply("the older goes elsewhere", "older", target(&json!({"name": "other"})), wanted)
         .await?;
     Ok(stage)
 }
@@ -127,7 +127,7 @@ pub async fn rivals(world: Arc<World>, steps: Arc<Steps>) -> anyhow::Result<Stag
 /// What is left after the credential.
 pub async fn retention(world: Arc<World>, steps: Arc<Steps>) -> anyhow::Result<Stage> {
     let mut stage = Stage::new(&world, "retention", &steps).await?;
-    let retain = || target(json!({"deletionPolicy": "Retain"}));
+    let retain = || target(&json!({"deletionPolicy": "Retain"}));
     let wanted = expect(ALL_GOOD, &NEW, &["TokenIssued"], 1, ISSUED);
     stage.apply("created to be retained", "crm", retain(), wanted).await?;
     owners(&stage.tenant, 0).await?;

@@ -330,6 +330,6 @@ pub const fn expect<'a>(
 }
 
 /// The edit that changes nothing but the target.
-pub fn target(target: Value) -> Value {
+pub fn target(target: &Value) -> Value {
     json!({ "target": target })
 }
