@@ -7,7 +7,7 @@
 mod forms;
 mod methods;
 mod provoke;
-mod scanner;
+pub mod scanner;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -25,6 +25,7 @@ mod foreign;
 mod formats;
 mod grants;
 mod metrics;
+mod misoperation;
 mod objects;
 mod obstacles;
 mod outage;
@@ -69,6 +70,7 @@ fn trials(suite: &Suite) -> Vec<Trial> {
     [
         rotation::tests(suite),
         schema::tests(suite),
+        misoperation::tests(suite),
         tools::tests(suite),
         metrics::tests(suite),
         canary::tests(suite),

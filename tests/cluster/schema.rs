@@ -6,7 +6,7 @@
 //! failure, and so is a row that no rule asks for.
 
 #[path = "../../src/domain/schema/tests/examples.rs"]
-mod examples;
+pub mod examples;
 mod limits;
 
 use std::collections::BTreeSet;
