@@ -22,6 +22,7 @@ use super::operations::{Expected, Operation};
 use super::places::edited;
 use super::state::{Held, State};
 use crate::Outcome;
+use crate::tenant::merge;
 
 /// A way there or back may have to wait for the minimum gap between two requests.
 const SETTLED: Duration = Duration::from_secs(30);
@@ -165,7 +166,7 @@ impl Credential {
         // The default of a field may be what was there.
         let same = now.data["spec"] == object.data["spec"];
         if same || answer == Answer::Refused || operation.expected == Expected::Dropped {
-            ensure!(now == object, "what changes nothing has changed the object");
+            ensure!(written(&now)? == written(&object)?, "the object has changed all the same");
         } else {
             ensure!(now.metadata.generation > generation, "the change is not there");
             stood = self.wait_settled().await?;
@@ -252,6 +253,14 @@ impl Credential {
             .is_some_and(|status| status.observed_generation == credential.metadata.generation);
         Ok((State::of(&credential, &self.held().await?)?, settled))
     }
+}
+
+/// What people write of an object, its generation included; the operator may write status at any time.
+fn written(object: &DynamicObject) -> anyhow::Result<Value> {
+    let mut written = serde_json::to_value(object)?;
+    let metadata = json!({"resourceVersion": null, "managedFields": null});
+    merge(&mut written, json!({"status": null, "metadata": metadata}));
+    Ok(written)
 }
 
 /// What the API server says of a change: an answer of 4xx is a refusal, any other error is none.
