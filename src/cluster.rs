@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod call;
+pub mod finalizer;
 pub mod index;
 pub mod memory;
 pub mod observe;

@@ -15,24 +15,28 @@ use tokio::time::{Instant, sleep};
 
 use crate::cluster::Cluster;
 use crate::cluster::apply::{self, Applied, ApplyError, apply};
+use crate::cluster::finalizer::FinalizerError;
 use crate::cluster::observe::observe;
 use crate::cluster::prepare::{self, Prepared};
 use crate::cluster::read::{Prevented, ReadError};
 use crate::domain::conclude::{Outcome, conclude};
 use crate::domain::consent::TokenEndpoint;
 use crate::domain::crd::OAuthClientCredential;
-use crate::domain::decide::{self, Decision, Trigger, decide};
+use crate::domain::decide::{Decision, Trigger, decide};
 use crate::domain::oauth::{self, Asked, Entropy};
 use crate::domain::observation::{Observation, Refusal};
 use crate::domain::plan::{Fault, Location};
-use crate::domain::reason::Reason;
 use crate::domain::refusal;
 use crate::domain::remember::{self, Attempt, Step};
 use crate::domain::schedule::{self, PENDING_AFTER};
-use crate::domain::status;
 use crate::endpoint::Endpoint;
 use crate::governor::{Admission, Applicant, Governor, Permit};
-use crate::telemetry::{self, DecisionLine, Metrics, ReconcileResult};
+use crate::telemetry::{Metrics, ReconcileResult};
+use farewell::{Stage, farewell};
+use report::report;
+
+mod farewell;
+mod report;
 
 /// Where a token endpoint stands that the spec does not name itself.
 const METADATA: &str = "the metadata of spec.issuer";
@@ -69,6 +73,12 @@ pub enum Error {
         source: ApplyError,
         /// When the credential must be looked at whatever becomes of that write.
         next: Option<Timestamp>,
+    },
+    /// The finalizer could not be put on the credential, or taken away.
+    #[error("failed to hold or to let go a credential whose token is revoked on deletion")]
+    Finalizer {
+        /// Which write.
+        source: FinalizerError,
     },
     /// Nothing of the credential's: the machine is at fault, and it is tried again.
     #[error("the machine gives no random numbers: check its kernel")]
@@ -117,10 +127,10 @@ async fn look(
     ctx: &Context,
     credential: &Arc<OAuthClientCredential>,
 ) -> Result<Option<Timestamp>, Error> {
-    if credential.metadata.deletion_timestamp.is_some() {
-        return Ok(None); // The owner reference cleans up; there is nothing left to do.
-    }
-    let observation = observe(&ctx.cluster, credential);
+    let observation = match farewell(ctx, observe(&ctx.cluster, credential)).await? {
+        Stage::Lives(observation) => *observation,
+        Stage::Over(next) => return Ok(next),
+    };
     let decision = decide(&observation, now());
     if decision.trigger().is_none() {
         withdraw(ctx, &observation);
@@ -240,9 +250,8 @@ async fn locate_and_ask(
         Location::TokenUrl(_) => named.clone(),
         Location::Issuer(issuer) => match connection.discover(issuer, plan).await {
             // Kept, the metadata that named it would be believed for a day.
-            Ok(found) => {
-                allowed_endpoint(observation, &found).inspect_err(|_| connection.forget(&found))?
-            }
+            Ok(found) => allowed_endpoint(observation, &found, METADATA)
+                .inspect_err(|_| connection.forget(&found))?,
             Err(asked) => return Ok((asked, None)),
         },
     };
@@ -253,9 +262,9 @@ async fn locate_and_ask(
     Ok((asked, Some(endpoint)))
 }
 
-/// The token endpoint that metadata name, where everything may be sent there too.
-fn allowed_endpoint(o: &Observation, found: &str) -> Result<TokenEndpoint, Fault> {
-    let endpoint = refusal::permitted_endpoint(o, found, METADATA)?;
+/// The endpoint that stands in `place`, where everything may be sent there too.
+fn allowed_endpoint(o: &Observation, found: &str, place: &str) -> Result<TokenEndpoint, Fault> {
+    let endpoint = refusal::permitted_endpoint(o, found, place)?;
     match refusal::not_consented(o, &endpoint.host) {
         Some(fault) => Err(fault),
         None => Ok(endpoint),
@@ -324,40 +333,6 @@ async fn write(ctx: &Context, o: &Observation, outcome: Outcome) -> Result<Appli
     applied.map_err(|source| Error::Apply { source, next })
 }
 
-/// The counters, and one line.
-fn report(ctx: &Context, look: &Look, outcome: &Outcome, applied: Applied) {
-    let Look { observation, decision, step } = look;
-    match applied {
-        Applied::Done { secret_written: true } => {
-            ctx.metrics.secret_written(Reason::SecretSynced.as_str());
-        }
-        Applied::Done { secret_written: false } => {}
-        Applied::SecretRefused(reason) => ctx.metrics.secret_written(reason.as_str()),
-    }
-    if let Step::Attempted(attempt) = step {
-        let answer = attempt.asked.result.as_ref();
-        let word = answer.map_or_else(|error| error.reason, |_| Reason::RequestSucceeded);
-        ctx.metrics.request_answered(&attempt.host, word.as_str(), attempt.asked.took);
-        if attempt.trigger == Trigger::Renewing
-            && let Some(due) = decide::renewal_at(observation)
-        {
-            ctx.metrics.rotation_lateness(schedule::span(due, now()));
-        }
-    }
-    let metadata = &observation.credential.metadata;
-    let told = outcome.status.as_ref().map(|status| &status.conditions);
-    let ready = told.and_then(|all| all.iter().find(|condition| condition.type_ == status::READY));
-    telemetry::decision(&DecisionLine {
-        namespace: metadata.namespace.as_deref().unwrap_or_default(),
-        name: metadata.name.as_deref().unwrap_or_default(),
-        decision: decision.as_str(),
-        trigger: decision.trigger().map(Trigger::as_str),
-        reason: ready.and_then(|condition| Reason::parse(&condition.reason)),
-        next: outcome.next,
-        happened: *decision != Decision::Keep,
-    });
-}
-
 /// When to look again after an error: 1 s doubled to 60 s, or once something changes where waiting
 /// can't help.
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the Controller asks for")]
@@ -377,7 +352,9 @@ pub fn error_policy(
             let due = next.map_or(Duration::MAX, from_now);
             Action::requeue(retry().min(due))
         }
-        Error::Prepare { .. } | Error::NoRandomness | Error::Panicked => Action::requeue(retry()),
+        Error::Prepare { .. } | Error::Finalizer { .. } | Error::NoRandomness | Error::Panicked => {
+            Action::requeue(retry())
+        }
     }
 }
 

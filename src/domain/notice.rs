@@ -71,6 +71,16 @@ fn changed_by_somebody_else(before: &Observation) -> bool {
     })
 }
 
+/// The token of a deleted credential was revoked.
+pub fn token_revoked(host: &str) -> Notice {
+    normal("TokenRevoked", &format!("the token was revoked at {host}, its credential is deleted"))
+}
+
+/// It was not, and for what reason.
+pub fn revocation_failed(reason: Reason, text: &str) -> Notice {
+    warning("RevocationFailed", reason.as_str(), text)
+}
+
 fn normal(reason: &'static str, text: &str) -> Notice {
     Notice { warning: false, reason, action: reason, note: format!("{reason}: {text}") }
 }

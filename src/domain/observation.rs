@@ -17,6 +17,7 @@ use crate::domain::output::Shape;
 use crate::domain::plan::{self, Fault, RequestPlan};
 use crate::domain::reason::Reason;
 use crate::domain::reference::{Object, ObjectKind, UsedObject, references, used_objects};
+use crate::domain::revocation::Revoking;
 use crate::domain::schedule::{Bucket, SchedulePolicy};
 use crate::domain::secret::{ManagedSecret, Record, TargetMetadata};
 
@@ -138,6 +139,8 @@ pub struct Remembered {
     pub endpoint: Option<String>,
     /// The Secret of somebody else at the target's name, while there is one.
     pub foreign: Option<Foreign>,
+    /// How far the token of a deleted credential is revoked.
+    pub revoking: Option<Revoking>,
     /// Whether this process has looked at the credential before.
     pub seeded: bool,
 }

@@ -32,6 +32,7 @@ mod overload;
 mod refusals;
 mod reports;
 mod restart;
+mod revocation;
 mod rivals;
 mod rotation;
 mod schema;
@@ -86,6 +87,7 @@ fn trials(suite: &Suite) -> Vec<Trial> {
         drift::tests(suite),
         formats::tests(suite),
         deletion::tests(suite),
+        revocation::tests(suite),
         outage::tests(suite),
         shutdown::tests(suite),
         overload::tests(suite),

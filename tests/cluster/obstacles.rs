@@ -41,6 +41,14 @@ impl Rights {
         Self::to_write_taken(world, namespace, "oauthclientcredentials/status").await
     }
 
+    /// Takes the right to write finalizers away.
+    pub async fn to_hold_credentials_taken(
+        world: &Arc<World>,
+        namespace: &str,
+    ) -> anyhow::Result<Self> {
+        Self::to_write_taken(world, namespace, "oauthclientcredentials").await
+    }
+
     async fn to_write_taken(
         world: &Arc<World>,
         namespace: &str,

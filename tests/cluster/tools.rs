@@ -246,7 +246,7 @@ fn yaml_blocks(page: &str) -> Vec<(usize, String)> {
 const RIGHTS: [&str; 7] = [
     "configmaps [get list watch]",
     "events.events.k8s.io [create patch]",
-    "oauthclientcredentials.oauthcc.dev [get list watch]",
+    "oauthclientcredentials.oauthcc.dev [get list watch patch]",
     "oauthclientcredentials.oauthcc.dev/status [patch]",
     "secrets [get list watch create patch]",
     "serviceaccounts [get list watch]",

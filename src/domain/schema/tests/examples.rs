@@ -79,9 +79,16 @@ pub(crate) const RETYPED: &str = "the type of the managed Secret can't be change
 pub(crate) fn rules() -> Vec<Rule> {
     let asking = [where_to_ask(), who_asks(), methods(), in_the_query()];
     let all = asking.into_iter().chain([entries(), reserved_names(), targets(), times()]);
-    all.chain([forms(), form_keys(), secret_types(), templates(), reserved_metadata()])
-        .flatten()
-        .collect()
+    all.chain([
+        forms(),
+        form_keys(),
+        secret_types(),
+        templates(),
+        reserved_metadata(),
+        revocation(),
+    ])
+    .flatten()
+    .collect()
 }
 
 fn rule(path: &'static str, message: &'static str, accepted: Value, refused: Value) -> Rule {
@@ -582,6 +589,32 @@ fn reserved_metadata() -> Vec<Rule> {
         [one(labels, label, "labels", name), one(annotations, annotation, "annotations", name)]
     };
     RESERVED_METADATA.into_iter().flat_map(as_both).collect()
+}
+
+fn revocation() -> Vec<Rule> {
+    let on = json!({"revocation": {"onDelete": true}});
+    let with_url =
+        json!({"revocation": {"onDelete": true, "url": "https://idp.example.com/revoke"}});
+    let of = |issuer: Value, change: &Value| {
+        let mut spec = json!({"tokenURL": null, "issuer": issuer});
+        merge(&mut spec, change);
+        spec
+    };
+    let url = "set spec.revocation.url to the revocation endpoint (RFC 7009): only the metadata of \
+               spec.issuer could name it otherwise";
+    let retain = "spec.target.deletionPolicy: Retain would keep a token that \
+                  spec.revocation.onDelete revokes: remove one of them";
+    let with_policy = |policy: &str| {
+        let mut spec = json!({"target": {"deletionPolicy": policy}});
+        merge(&mut spec, &with_url);
+        spec
+    };
+    vec![
+        rule(".spec", url, with_url.clone(), on.clone()),
+        rule(".spec", url, of(json!("https://idp.example.com"), &on), on.clone()),
+        rule(".spec", url, json!({"revocation": {"onDelete": false}}), on),
+        rule(".spec", retain, with_policy("Delete"), with_policy("Retain")),
+    ]
 }
 
 fn times() -> Vec<Rule> {
