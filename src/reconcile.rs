@@ -127,7 +127,7 @@ async fn look(
     ctx: &Context,
     credential: &Arc<OAuthClientCredential>,
 ) -> Result<Option<Timestamp>, Error> {
-    let observation = match farewell(ctx, observe(&ctx.cluster, credential)).await? {
+    let observation = match Box::pin(farewell(ctx, observe(&ctx.cluster, credential))).await? {
         Stage::Lives(observation) => *observation,
         Stage::Over(next) => return Ok(next),
     };

@@ -40,7 +40,8 @@ pub enum FinalizerError {
     },
 }
 
-/// Puts the finalizer on the credential, or takes it away; `false` where the credential is gone. Where the
+/// Puts the finalizer on the credential, or takes it away; `false` where the credential is gone, or
+/// going before it could be put there. Where the
 /// list is another than was known, it is read and written once more.
 ///
 /// # Errors
@@ -58,7 +59,9 @@ pub async fn set(cluster: &Cluster, o: &Observation, wanted: bool) -> Result<boo
     let api = cluster.credentials(o);
     let found = cluster.calls.make(|| api.get_metadata_opt(&name)).await;
     let Some(now) = found.map_err(|error| failed(o, error))? else { return Ok(false) };
-    if now.metadata.uid != o.credential.metadata.uid {
+    // Nothing may be added to what is being deleted.
+    let too_late = wanted && now.metadata.deletion_timestamp.is_some();
+    if too_late || now.metadata.uid != o.credential.metadata.uid {
         return Ok(false);
     }
     let known = now.metadata.finalizers.unwrap_or_default();

@@ -347,7 +347,8 @@ impl Failure {
             Some(status) => format!("{host} answered HTTP {status}"),
             None => format!("no answer from {host}"),
         };
-        let detail = error.detail.filter(|detail| !detail.is_empty()).or(advice(error.reason));
+        let detail =
+            error.detail.filter(|detail| !detail.is_empty()).or_else(|| advice(error.reason));
         let message = detail.map_or_else(|| what.clone(), |detail| format!("{what}; {detail}"));
         Self {
             reason: error.reason,

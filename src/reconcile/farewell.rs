@@ -106,7 +106,7 @@ async fn revoke(ctx: &Context, o: &Observation, within: Duration) -> Result<Stag
                 let o = observe(&ctx.cluster, &o.credential);
                 return part(ctx, &o, "Wait", revocation::while_queued(&o, now())).await;
             };
-            attempt(ctx, &o.credential, within).await
+            Box::pin(attempt(ctx, &o.credential, within)).await
         }
         Err(fault) => Attempted::Failed(fault.into()),
     };

@@ -3,6 +3,8 @@
 //! **Invariant:** no clock and no I/O; each row of a table changes one thing of a credential that is being
 //! deleted and holds a live token.
 
+#![allow(clippy::too_many_lines, reason = "tables of cases")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -251,7 +253,9 @@ fn live(mut o: Observation, failure: &Failure) -> (Vec<i64>, i64, Vec<Outcome>) 
                 after_attempt(&o, Attempted::Failed(failure.clone()), now)
             }
             Farewell::Release => after_release(&o, now),
-            other => panic!("{other:?}"),
+            other @ (Farewell::Lives | Farewell::Hold | Farewell::LetGo | Farewell::Gone) => {
+                panic!("{other:?}")
+            }
         };
         o.memory = parting.outcome.memory.clone();
         if let Some(status) = parting.outcome.status.clone() {

@@ -6,8 +6,8 @@ const URL: &str = "https://idp.example.com/revoke?v=1";
 
 fn revoke(plan: &RequestPlan, values: &RequestValues, url: &str) -> Result<TokenRequest, Fault> {
     let token = Redacted::new("t0k3n/+".to_owned());
-    let (now, entropy) = (Timestamp::from_second(1_700_000_000).unwrap(), Entropy([7; 16]));
-    revocation_request(plan, url.parse().unwrap(), (values, &token), now, entropy)
+    let url = url.parse().expect("a URL");
+    revocation_request(plan, url, (values, &token), Timestamp::UNIX_EPOCH, Entropy([7; 16]))
 }
 
 fn body(request: &TokenRequest) -> &str {
