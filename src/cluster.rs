@@ -4,13 +4,16 @@
 //! **Invariant:** this room decides nothing; what to do and what it means is `domain`.
 
 pub mod apply;
+mod body;
 pub mod call;
+pub mod finalizer;
 pub mod index;
 pub mod memory;
 pub mod observe;
 pub mod prepare;
 pub mod read;
 pub mod refused;
+mod remove;
 pub mod watch;
 
 use std::sync::Arc;

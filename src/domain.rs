@@ -25,6 +25,7 @@ pub mod redacted;
 pub mod reference;
 pub mod refusal;
 pub mod remember;
+pub mod revocation;
 pub mod schedule;
 pub mod schema;
 pub mod secret;

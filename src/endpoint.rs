@@ -1,9 +1,9 @@
-//! Sends token requests and fetches metadata, and brings back what was answered (design D7). In: a
+//! Sends token requests and revocations and fetches metadata, and brings back what was answered (design D7). In: a
 //! finished `TokenRequest`, or an issuer. Out: `Asked`. The parts lie in `endpoint/`: `transport` builds
 //! clients by trust and identity, `resolver` guards addresses, `metadata` finds token endpoints, `fault`
 //! names what went wrong below HTTP, `recent` bounds what is kept.
 //!
-//! **Invariant:** one call of `ask` is at most one request that a server sees: no redirect, no retry, no
+//! **Invariant:** one call of `ask` or `revoke` is at most one request that a server sees: no redirect, no retry, no
 //! cookie, no proxy but the one of `--proxy`. No text of reqwest's or of the endpoint's leaves this
 //! room, since both may hold the URL or a secret.
 
@@ -22,7 +22,7 @@ use crate::domain::{
     address::AddressPolicy,
     oauth::{
         Answer, AnswerHeaders, Asked, Grant, HttpMethod, MAX_BODY_BYTES, RequestError,
-        TokenRequest, Transport, needs_body, read_answer,
+        TokenRequest, Transport, needs_body, read_answer, read_revocation,
     },
     plan::{Fault, RequestPlan},
     proxy::Proxy,
@@ -167,6 +167,29 @@ impl Connection {
         endpoint.map_err(|error| Asked { sent_at, result: Err(error), took: started.elapsed() })
     }
 
+    /// The revocation endpoint that the metadata of an issuer names (RFC 8414 §2), as it is written there.
+    ///
+    /// # Errors
+    /// As [`Self::discover`].
+    pub async fn discover_revocation(
+        &self,
+        issuer: &str,
+        plan: &RequestPlan,
+    ) -> Result<String, RequestError> {
+        let known = self.metadata.of(self, issuer, Instant::now() + plan.timeout).await?;
+        let endpoint = known.revocation_endpoint_for(plan.method);
+        endpoint.map(str::to_owned).map_err(|fault| metadata::told(fault, None))
+    }
+
+    /// Revokes a token (RFC 7009). The status of the answer says whether it is done; its body is not read.
+    ///
+    /// # Errors
+    /// The endpoint did not say that it is.
+    pub async fn revoke(&self, request: &TokenRequest) -> Result<(), RequestError> {
+        let response = self.send(request).await?;
+        read_revocation(response.status().as_u16(), answer_headers(&response), Timestamp::now())
+    }
+
     /// Lets go of the metadata that name this token endpoint.
     pub fn forget(&self, token_endpoint: &str) {
         if let Ok(url) = Url::parse(token_endpoint) {
@@ -191,6 +214,12 @@ impl Connection {
     }
 
     async fn grant(&self, request: &TokenRequest) -> Result<Grant, RequestError> {
+        let response = self.send(request).await?;
+        let answer = read(self, response, request).await?;
+        read_answer(&answer, Timestamp::now())
+    }
+
+    async fn send(&self, request: &TokenRequest) -> Result<Response, RequestError> {
         self.permitted(&request.url)?;
         let builder = match request.http_method {
             HttpMethod::Post => self.client.post(request.url.clone()),
@@ -200,14 +229,8 @@ impl Connection {
             Some(body) => builder.body(body.expose().clone()),
             None => builder,
         };
-        let response = builder
-            .headers(headers(request)?)
-            .timeout(request.timeout)
-            .send()
-            .await
-            .map_err(|error| self.fault(&error))?;
-        let answer = read(self, response, request).await?;
-        read_answer(&answer, Timestamp::now())
+        let sent = builder.headers(headers(request)?).timeout(request.timeout).send().await;
+        sent.map_err(|error| self.fault(&error))
     }
 
     /// Whether anything may be sent to a URL as it is written; the resolver judges the addresses of a
@@ -275,6 +298,13 @@ fn headers(request: &TokenRequest) -> Result<HeaderMap, RequestError> {
     Ok(headers)
 }
 
+fn answer_headers(response: &Response) -> AnswerHeaders {
+    AnswerHeaders::read(|name| {
+        let lines = response.headers().get_all(name).iter();
+        lines.filter_map(|line| line.to_str().ok()).map(str::to_owned).collect()
+    })
+}
+
 /// Reads status, headers and body; the timeout of the request still runs.
 async fn read(
     connection: &Connection,
@@ -282,10 +312,7 @@ async fn read(
     request: &TokenRequest,
 ) -> Result<Answer, RequestError> {
     let status = response.status().as_u16();
-    let headers = AnswerHeaders::read(|name| {
-        let lines = response.headers().get_all(name).iter();
-        lines.filter_map(|line| line.to_str().ok()).map(str::to_owned).collect()
-    });
+    let headers = answer_headers(&response);
     let body = match body(connection, &mut response).await {
         Ok(body) => body,
         Err(error) if needs_body(status) => return Err(error),

@@ -1,5 +1,5 @@
 //! The story of one credential: look, decide, ask where a token is due, conclude, write, come back
-//! in time. In: a credential that an event or a timer woke. Out: when to look again.
+//! in time. In: a credential that was woken. Out: when to look again.
 //!
 //! **Invariant:** it waits for answers, never for its turn; and every look ends in one outcome or in
 //! an error of the API server, which is tried again.
@@ -15,29 +15,33 @@ use tokio::time::{Instant, sleep};
 
 use crate::cluster::Cluster;
 use crate::cluster::apply::{self, Applied, ApplyError, apply};
+use crate::cluster::finalizer::FinalizerError;
 use crate::cluster::observe::observe;
 use crate::cluster::prepare::{self, Prepared};
 use crate::cluster::read::{Prevented, ReadError};
 use crate::domain::conclude::{Outcome, conclude};
 use crate::domain::consent::TokenEndpoint;
 use crate::domain::crd::OAuthClientCredential;
-use crate::domain::decide::{self, Decision, Trigger, decide};
+use crate::domain::decide::{Decision, Trigger, decide};
 use crate::domain::oauth::{self, Asked, Entropy};
 use crate::domain::observation::{Known, Observation, Refusal};
 use crate::domain::plan::{Fault, Location};
-use crate::domain::reason::Reason;
 use crate::domain::refusal;
 use crate::domain::remember::{self, Attempt, Step};
 use crate::domain::schedule::{self, PENDING_AFTER};
-use crate::domain::status;
 use crate::endpoint::Endpoint;
 use crate::governor::{Admission, Applicant, Governor, Permit};
-use crate::telemetry::{self, DecisionLine, Metrics, ReconcileResult};
+use crate::telemetry::{Metrics, ReconcileResult};
+use farewell::{Stage, farewell};
+use report::report;
+
+mod farewell;
+mod report;
 
 /// Where a token endpoint stands that the spec does not name itself.
 const METADATA: &str = "the metadata of spec.issuer";
 
-/// What is left for the request at least, where its endpoint took long to look up.
+/// What is left for a request at least, where its endpoint took long to look up.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What all reconciles share.
@@ -60,6 +64,7 @@ pub enum Error {
     #[error("failed to read what the request needs")]
     Prepare {
         /// Which read.
+        #[from]
         source: ReadError,
     },
     /// A write failed.
@@ -69,6 +74,12 @@ pub enum Error {
         source: ApplyError,
         /// When the credential must be looked at whatever becomes of that write.
         next: Option<Timestamp>,
+    },
+    /// The finalizer could not be put on the credential, or taken away.
+    #[error("failed to hold or to let go a credential whose token is revoked on deletion")]
+    Finalizer {
+        /// Which write.
+        source: FinalizerError,
     },
     /// Nothing of the credential's: the machine is at fault, and it is tried again.
     #[error("the machine gives no random numbers: check its kernel")]
@@ -85,11 +96,18 @@ struct Look {
     step: Step,
 }
 
-/// `None`: something was learned that may change the decision, so look again at once.
-type Looked = Option<Box<Look>>;
+/// How far a look has come.
+enum Looked {
+    /// To what is to be concluded.
+    Through(Box<Look>),
+    /// Something was learned that may change the decision: look again at once.
+    Again,
+    /// The credential is being deleted: its event is on its way.
+    Deleted,
+}
 
-fn at(observation: Observation, decision: Decision, step: Step) -> Box<Look> {
-    Box::new(Look { observation, decision, step })
+fn at(observation: Observation, decision: Decision, step: Step) -> Looked {
+    Looked::Through(Box::new(Look { observation, decision, step }))
 }
 
 /// One look at a credential.
@@ -117,10 +135,10 @@ async fn look(
     ctx: &Context,
     credential: &Arc<OAuthClientCredential>,
 ) -> Result<Option<Timestamp>, Error> {
-    if credential.metadata.deletion_timestamp.is_some() {
-        return Ok(None); // The owner reference cleans up; there is nothing left to do.
-    }
-    let observation = observe(&ctx.cluster, credential);
+    let observation = match Box::pin(farewell(ctx, observe(&ctx.cluster, credential))).await? {
+        Stage::Lives(observation) => *observation,
+        Stage::Over(next) => return Ok(next),
+    };
     let decision = decide(&observation, now());
     if decision.trigger().is_none() {
         withdraw(ctx, &observation);
@@ -130,10 +148,14 @@ async fn look(
         Decision::Compare => compare(ctx, observation).await?,
         Decision::Repair | Decision::Rename => read_back(ctx, observation, decision).await?,
         Decision::Keep | Decision::Refuse(_) | Decision::Write => {
-            Some(at(observation, decision, Step::Nothing))
+            at(observation, decision, Step::Nothing)
         }
     };
-    let Some(look) = look else { return Ok(Some(now())) };
+    let look = match look {
+        Looked::Through(look) => look,
+        Looked::Again => return Ok(Some(now())),
+        Looked::Deleted => return Ok(None),
+    };
     let outcome = conclude(&look.observation, &look.decision, &look.step, now());
     let next = outcome.next;
     let applied = write(ctx, &look.observation, outcome.clone()).await?;
@@ -150,14 +172,17 @@ async fn look(
 async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Looked, Error> {
     let since = o.memory.waiting_since.unwrap_or_else(now);
     let Some(_permit) = admit(ctx, &o) else {
-        return Ok(Some(at(o, Decision::Request(trigger), Step::Waiting(since))));
+        return Ok(at(o, Decision::Request(trigger), Step::Waiting(since)));
     };
     let o = if trigger.needs_confirmation() {
         match prepare::confirm(&ctx.cluster, &o).await {
             Ok(()) => {
                 let confirmed = observe(&ctx.cluster, &o.credential);
                 if decide(&confirmed, now()) != Decision::Request(trigger) {
-                    return Ok(None);
+                    return Ok(Looked::Again);
+                }
+                if prepare::is_collected(&ctx.cluster, &confirmed).await? {
+                    return Ok(Looked::Deleted);
                 }
                 confirmed
             }
@@ -171,7 +196,7 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
     {
         let memory = refused.remembered(&ctx.cluster, &o, now());
         ctx.cluster.memory.remember(o.uid(), memory);
-        return Ok(None);
+        return Ok(Looked::Again);
     }
     let prepared = match prepare::prepare(&ctx.cluster, &o).await {
         Ok(prepared) => prepared,
@@ -188,7 +213,7 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
             let may_pass = matches!(prepared.plan.location, Location::Issuer(_));
             let refusal = Refusal { may_pass, ..prepared.observation.refused(fault) };
             let o = observe(&ctx.cluster, &o.credential);
-            return Ok(Some(at(o, Decision::Request(trigger), Step::Refused(refusal))));
+            return Ok(at(o, Decision::Request(trigger), Step::Refused(refusal)));
         }
     };
     let values_digest = prepared.values.all().keyed(ctx.cluster.values_key.expose());
@@ -202,7 +227,7 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
         endpoint: endpoint.map(|endpoint| without_query(&endpoint.url)),
     };
     let o = observe(&ctx.cluster, &o.credential);
-    Ok(Some(at(o, Decision::Request(trigger), Step::Attempted(Box::new(attempt)))))
+    Ok(at(o, Decision::Request(trigger), Step::Attempted(Box::new(attempt))))
 }
 
 /// The answer and the endpoint that gave it; that it is waited for is told once, when it has taken 2 s.
@@ -240,9 +265,8 @@ async fn locate_and_ask(
         Location::TokenUrl(_) => named.clone(),
         Location::Issuer(issuer) => match connection.discover(issuer, plan).await {
             // Kept, the metadata that named it would be believed for a day.
-            Ok(found) => {
-                allowed_endpoint(observation, &found).inspect_err(|_| connection.forget(&found))?
-            }
+            Ok(found) => allowed_endpoint(observation, &found, METADATA)
+                .inspect_err(|_| connection.forget(&found))?,
             Err(asked) => return Ok((asked, None)),
         },
     };
@@ -253,9 +277,9 @@ async fn locate_and_ask(
     Ok((asked, Some(endpoint)))
 }
 
-/// The token endpoint that metadata name, where everything may be sent there too.
-fn allowed_endpoint(o: &Observation, found: &str) -> Result<TokenEndpoint, Fault> {
-    let endpoint = refusal::permitted_endpoint(o, found, METADATA)?;
+/// The endpoint that stands in `place`, where everything may be sent there too.
+fn allowed_endpoint(o: &Observation, found: &str, place: &str) -> Result<TokenEndpoint, Fault> {
+    let endpoint = refusal::permitted_endpoint(o, found, place)?;
     match refusal::not_consented(o, &endpoint.host) {
         Some(fault) => Err(fault),
         None => Ok(endpoint),
@@ -276,7 +300,7 @@ async fn compare(ctx: &Context, o: Observation) -> Result<Looked, Error> {
             let values = values.for_the_token();
             let memory = remember::after_comparison(&seen, &values, digest, token.as_ref());
             ctx.cluster.memory.remember(o.uid(), memory);
-            Ok(None)
+            Ok(Looked::Again)
         }
         Err(prevented) => stopped(o, Decision::Compare, prevented),
     }
@@ -287,22 +311,22 @@ async fn read_back(ctx: &Context, o: Observation, decision: Decision) -> Result<
     if decision == Decision::Rename && o.target == Known::Untold {
         // Nobody has told yet whether the new name is free.
         return match prepare::confirm(&ctx.cluster, &o).await {
-            Ok(()) => Ok(None),
+            Ok(()) => Ok(Looked::Again),
             Err(prevented) => stopped(o, decision, prevented),
         };
     }
     let renamed = o.renamed_from(now()).filter(|_| decision == Decision::Rename);
     let from = renamed.map_or_else(|| o.credential.target_name(), |left| &left.name).to_owned();
     match prepare::read_back(&ctx.cluster, &o, &from, now()).await {
-        Ok(secret) => Ok(Some(at(o, decision, Step::ReadBack(secret.map(Box::new))))),
+        Ok(secret) => Ok(at(o, decision, Step::ReadBack(secret.map(Box::new)))),
         Err(prevented) => stopped(o, decision, prevented),
     }
 }
 
 fn stopped(o: Observation, decision: Decision, prevented: Prevented) -> Result<Looked, Error> {
     match prevented {
-        Prevented::Refused(refusal) => Ok(Some(at(o, decision, Step::Refused(refusal)))),
-        Prevented::Failed(source) => Err(Error::Prepare { source }),
+        Prevented::Refused(refusal) => Ok(at(o, decision, Step::Refused(refusal))),
+        Prevented::Failed(source) => Err(source.into()),
     }
 }
 
@@ -333,40 +357,6 @@ async fn write(ctx: &Context, o: &Observation, outcome: Outcome) -> Result<Appli
     applied.map_err(|source| Error::Apply { source, next })
 }
 
-/// The counters, and one line.
-fn report(ctx: &Context, look: &Look, outcome: &Outcome, applied: Applied) {
-    let Look { observation, decision, step } = look;
-    match applied {
-        Applied::Done { secret_written: true } => {
-            ctx.metrics.secret_written(Reason::SecretSynced.as_str());
-        }
-        Applied::Done { secret_written: false } => {}
-        Applied::SecretRefused(reason) => ctx.metrics.secret_written(reason.as_str()),
-    }
-    if let Step::Attempted(attempt) = step {
-        let answer = attempt.asked.result.as_ref();
-        let word = answer.map_or_else(|error| error.reason, |_| Reason::RequestSucceeded);
-        ctx.metrics.request_answered(&attempt.host, word.as_str(), attempt.asked.took);
-        if attempt.trigger == Trigger::Renewing
-            && let Some(due) = decide::renewal_at(observation)
-        {
-            ctx.metrics.rotation_lateness(schedule::span(due, now()));
-        }
-    }
-    let metadata = &observation.credential.metadata;
-    let told = outcome.status.as_ref().map(|status| &status.conditions);
-    let ready = told.and_then(|all| all.iter().find(|condition| condition.type_ == status::READY));
-    telemetry::decision(&DecisionLine {
-        namespace: metadata.namespace.as_deref().unwrap_or_default(),
-        name: metadata.name.as_deref().unwrap_or_default(),
-        decision: decision.as_str(),
-        trigger: decision.trigger().map(Trigger::as_str),
-        reason: ready.and_then(|condition| Reason::parse(&condition.reason)),
-        next: outcome.next,
-        happened: *decision != Decision::Keep,
-    });
-}
-
 /// When to look again after an error: 1 s doubled to 60 s, or once something changes where waiting
 /// can't help.
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the Controller asks for")]
@@ -389,7 +379,9 @@ pub fn error_policy(
             let due = next.map_or(Duration::MAX, from_now);
             Action::requeue(retry().min(due))
         }
-        Error::Prepare { .. } | Error::NoRandomness | Error::Panicked => Action::requeue(retry()),
+        Error::Prepare { .. } | Error::Finalizer { .. } | Error::NoRandomness | Error::Panicked => {
+            Action::requeue(retry())
+        }
     }
 }
 

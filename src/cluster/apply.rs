@@ -1,33 +1,27 @@
 //! Writes an outcome: the managed Secret first, then status, then events; remembers what it wrote.
 //!
-//! **Invariant:** a Secret is created only where none exists, and changed or deleted only where it is ours
-//! or handed over to us, by preconditions in the write itself, so no race can touch a Secret of somebody else. Nothing that
-//! the API server says about a refused write is repeated: it may quote the object.
+//! **Invariant:** a Secret is created only where none exists, and changed only where it is ours or handed
+//! over to us, by preconditions in the write itself, so no race can touch a Secret of somebody else. Nothing
+//! that the API server says about a refused write is repeated: it may quote the object.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
-use base64::Engine;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
-use serde::{Serialize, Serializer};
 use serde_json::json;
 
+use super::body::Body;
 use super::call::code;
 use super::refused::{
     RefusedSecret, contended, is_refused_type, not_ours, refused, undeletable, unread, unwritable,
 };
+use super::remove::{delete, remove_left};
 use super::{Cluster, namespace, prepare};
 use crate::domain::conclude::Outcome;
-use crate::domain::crd::{
-    DeletionPolicy, FIELD_MANAGER, OAuthClientCredential, OAuthClientCredentialStatus,
-};
+use crate::domain::crd::{FIELD_MANAGER, OAuthClientCredential, OAuthClientCredentialStatus};
 use crate::domain::notice::Notice;
-use crate::domain::observation::{Known, LeftBehind, Observation, Remembered};
+use crate::domain::observation::{Known, Observation, Remembered};
 use crate::domain::output::{self, Content};
 use crate::domain::reason::Reason;
 use crate::domain::redacted::Redacted;
@@ -234,50 +228,6 @@ async fn write_anew(
     patch(cluster, &seen, whole, &params).await.map_err(|error| refused(&seen, &error))
 }
 
-/// What the target was named after before. One that has changed since is looked at again first.
-async fn remove_left(
-    cluster: &Cluster,
-    o: &Observation,
-    left: &LeftBehind,
-) -> Result<(), ApplyError> {
-    match delete(cluster, o, &left.name, &left.metadata).await {
-        Ok(()) => Ok(()),
-        // Its event wakes the credential once more.
-        Err(error) if code(&error) == 409 => Ok(()),
-        Err(error) => Err(ApplyError::Remove {
-            namespace: namespace(o).to_owned(),
-            name: left.name.clone(),
-            source: Box::new(error),
-        }),
-    }
-}
-
-/// Deletes a Secret in the very version that is known; one that is gone is as good.
-async fn delete(
-    cluster: &Cluster,
-    o: &Observation,
-    name: &str,
-    known: &TargetMetadata,
-) -> Result<(), kube::Error> {
-    let params = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: Some(known.uid.clone()),
-            resource_version: Some(known.resource_version.to_string()),
-        }),
-        ..DeleteParams::default()
-    };
-    let api = cluster.secrets(o);
-    let mark = cluster.index.mark();
-    match cluster.calls.make(|| api.delete(name, &params)).await {
-        Ok(_) => {}
-        Err(error) if code(&error) == 404 => {}
-        Err(error) => return Err(error),
-    }
-    let gone = Object { kind: ObjectKind::Secret, name: name.to_owned() };
-    cluster.index.not_found(namespace(o), &gone, mark);
-    Ok(())
-}
-
 /// Whether the token is still the one that we wrote.
 fn holds_the_token(o: &Observation, target: &TargetMetadata) -> bool {
     let record = o.record();
@@ -311,71 +261,6 @@ async fn patch(
         cluster.index.told(ObjectKind::Secret, &reply.metadata);
     }
     Ok(())
-}
-
-/// The managed Secret on its way to the API server: it serializes, and does not print.
-struct Body<'a> {
-    o: &'a Observation,
-    secret: &'a ManagedSecret,
-    content: &'a Content,
-}
-
-impl fmt::Debug for Body<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl Serialize for Body<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { o, secret, content } = self;
-        // Create-only: version "1" exists for no object. Own-only: UID and the version known last;
-        // those of a Secret of somebody else would let it be overwritten.
-        let (uid, version) = match o.writable_target() {
-            Some(target) => (Some(&target.uid), target.resource_version.to_string()),
-            None => (None, "1".to_owned()),
-        };
-        // Ours last: they win over a template, whatever the schema let pass.
-        let mut labels = content.labels.clone();
-        labels.extend(secret::labels().map(|(name, value)| (name.to_owned(), value.to_owned())));
-        let mut annotations = content.annotations.clone();
-        let ours = secret::annotations(o.uid(), &secret.record).into_iter();
-        annotations.extend(ours.map(|(name, value)| (name.to_owned(), value)));
-        let data: BTreeMap<_, _> = content
-            .data
-            .iter()
-            .map(|(key, value)| {
-                (key, base64::engine::general_purpose::STANDARD.encode(value.expose()))
-            })
-            .collect();
-        let mut body = json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": o.credential.target_name(),
-                "namespace": namespace(o),
-                "resourceVersion": version,
-                "labels": labels,
-                "annotations": annotations,
-                "ownerReferences": owners(o),
-            },
-            "type": content.secret_type,
-            "data": data,
-        });
-        if let (Some(uid), Some(metadata)) = (uid, body.pointer_mut("/metadata")) {
-            metadata["uid"] = json!(uid);
-        }
-        body.serialize(serializer)
-    }
-}
-
-/// By its owner Kubernetes deletes the Secret with the credential; one that is retained has none.
-fn owners(o: &Observation) -> Vec<OwnerReference> {
-    match o.credential.spec.deletion_policy() {
-        // blockOwnerDeletion would need rights on finalizers in some clusters.
-        DeletionPolicy::Delete => o.credential.controller_owner_ref(&()).into_iter().collect(),
-        DeletionPolicy::Retain => Vec::new(),
-    }
 }
 
 async fn write_status(

@@ -1,5 +1,5 @@
-//! What the process remembers per credential, by UID: the domain's [`Remembered`], the status that
-//! was written last, and how often the API server failed.
+//! What the process remembers per credential, by UID: the domain's [`Remembered`], the status and the
+//! finalizers that were written last, and how often the API server failed.
 //!
 //! **Invariant:** an entry goes with its credential; nothing here is needed for correctness after a
 //! restart.
@@ -20,6 +20,7 @@ pub struct Memory {
 struct Entry {
     remembered: Remembered,
     status: Option<(u64, OAuthClientCredentialStatus)>,
+    finalizers: Option<(u64, Vec<String>)>,
     api_failures: u32,
 }
 
@@ -53,6 +54,20 @@ impl Memory {
     pub fn status_written(&self, uid: &str, version: u64, status: OAuthClientCredentialStatus) {
         if let Some(entry) = self.lock().get_mut(uid) {
             entry.status = Some((version, status));
+        }
+    }
+
+    /// The finalizers as they were written last, where the store has not seen that version yet.
+    pub fn newer_finalizers(&self, uid: &str, stored: u64) -> Option<Vec<String>> {
+        let entries = self.lock();
+        let (version, finalizers) = entries.get(uid)?.finalizers.as_ref()?;
+        (*version > stored).then(|| finalizers.clone())
+    }
+
+    /// Keeps the reply to a write of the finalizers.
+    pub fn finalizers_written(&self, uid: &str, version: u64, finalizers: Vec<String>) {
+        if let Some(entry) = self.lock().get_mut(uid) {
+            entry.finalizers = Some((version, finalizers));
         }
     }
 
@@ -94,9 +109,13 @@ mod tests {
         assert!(memory.recall("u").seeded);
         assert!(memory.newer_status("u", 6).is_some() && memory.newer_status("u", 7).is_none());
         assert_eq!((memory.api_failed("u"), memory.api_failed("u")), (1, 2));
+        memory.finalizers_written("u", 7, vec!["f".to_owned()]);
+        assert_eq!(memory.newer_finalizers("u", 6), Some(vec!["f".to_owned()]));
+        assert_eq!(memory.newer_finalizers("u", 7), None, "the store has seen it");
         memory.forget("u");
         memory.remember("u", Remembered { seeded: true, ..Remembered::default() });
         memory.status_written("u", 8, OAuthClientCredentialStatus::default());
+        memory.finalizers_written("u", 8, Vec::new());
         assert!(!memory.recall("u").seeded);
         assert!(memory.lock().is_empty());
     }

@@ -20,7 +20,7 @@ pub fn observe(cluster: &Cluster, credential: &Arc<OAuthClientCredential>) -> Ob
     let name = (namespace.clone(), metadata.name.clone().unwrap_or_default());
     let target = (namespace.clone(), credential.target_name().to_owned());
     let mut observation = Observation {
-        credential: with_latest_status(cluster, uid, credential),
+        credential: as_last_written(cluster, uid, credential),
         policy: Arc::clone(&cluster.policy),
         references: BTreeMap::new(),
         target: cluster.index.target(&target),
@@ -38,17 +38,20 @@ pub fn observe(cluster: &Cluster, credential: &Arc<OAuthClientCredential>) -> Ob
     observation
 }
 
-fn with_latest_status(
+/// The credential with what was written of it and no watch has told yet.
+fn as_last_written(
     cluster: &Cluster,
     uid: &str,
     credential: &Arc<OAuthClientCredential>,
 ) -> Arc<OAuthClientCredential> {
-    match cluster.memory.newer_status(uid, resource_version(&credential.metadata)) {
-        None => Arc::clone(credential),
-        Some(status) => {
-            let mut latest = OAuthClientCredential::clone(credential);
-            latest.status = Some(status);
-            Arc::new(latest)
-        }
+    let stored = resource_version(&credential.metadata);
+    let status = cluster.memory.newer_status(uid, stored);
+    let finalizers = cluster.memory.newer_finalizers(uid, stored);
+    if status.is_none() && finalizers.is_none() {
+        return Arc::clone(credential);
     }
+    let mut latest = OAuthClientCredential::clone(credential);
+    latest.status = status.or(latest.status);
+    latest.metadata.finalizers = finalizers.or(latest.metadata.finalizers);
+    Arc::new(latest)
 }

@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 
-use super::read::{self, ClientSecret, Data, Prevented, prevented, refused};
+use super::read::{self, ClientSecret, Data, Prevented, ReadError, prevented, refused};
 use super::{Cluster, namespace};
 use crate::domain::consent::TokenEndpoint;
 use crate::domain::crd::{EXPIRES_AT_KEY, TOKEN_TYPE_KEY};
@@ -51,6 +51,32 @@ pub async fn confirm(cluster: &Cluster, o: &Observation) -> Result<(), Prevented
         None => cluster.index.not_found(namespace(o), &target, mark),
     }
     Ok(())
+}
+
+/// Whether the managed Secret is gone because its credential is: the garbage collector may be told of a
+/// deletion before we are, and no token must be asked for then. Looked up only where a Secret that held a
+/// token is gone.
+///
+/// # Errors
+/// The API server did not answer.
+pub async fn is_collected(cluster: &Cluster, o: &Observation) -> Result<bool, ReadError> {
+    if o.target != Known::Absent || !o.token_was_lost() {
+        return Ok(false);
+    }
+    let name = o.credential.metadata.name.as_deref().unwrap_or_default();
+    let api = cluster.credentials(o);
+    let found = cluster.calls.make(|| api.get_metadata_opt(name)).await;
+    let found = found.map_err(|source| ReadError::Read {
+        kind: "OAuthClientCredential",
+        namespace: namespace(o).to_owned(),
+        name: name.to_owned(),
+        source: Box::new(source),
+    })?;
+    let lives = found.is_some_and(|found| {
+        found.metadata.uid.as_deref() == Some(o.uid())
+            && found.metadata.deletion_timestamp.is_none()
+    });
+    Ok(!lives)
 }
 
 /// Reads everything that the request uses, once each, sees its owners' consent, and only then has a

@@ -70,6 +70,16 @@ fn asks_for_a_new_value(before: &Observation) -> bool {
         && !before.shape().fits(written)
 }
 
+/// The token of a deleted credential was revoked.
+pub fn token_revoked(host: &str) -> Notice {
+    normal("TokenRevoked", &format!("the token was revoked at {host}, its credential is deleted"))
+}
+
+/// It was not, and for what reason.
+pub fn revocation_failed(reason: Reason, text: &str) -> Notice {
+    warning("RevocationFailed", reason.as_str(), text)
+}
+
 fn normal(reason: &'static str, text: &str) -> Notice {
     Notice { warning: false, reason, action: reason, note: format!("{reason}: {text}") }
 }

@@ -45,7 +45,7 @@ pub use answer::{
 };
 pub(in crate::domain) use form::form_encoded;
 pub use hint::Hint;
-pub use request::token_request;
+pub use request::{revocation_request, token_request};
 
 /// What was read for a request, by use; a parameter or header that the spec writes out is not here.
 #[derive(Clone, Debug, Default)]
@@ -195,6 +195,23 @@ pub fn read_answer(answer: &Answer, now: Timestamp) -> Result<Grant, RequestErro
     } else {
         Err(failure::read(answer, now))
     }
+}
+
+/// Judges the answer of a revocation endpoint by its status and headers alone (RFC 7009 §2.2): a token that
+/// is not known there is revoked too.
+///
+/// # Errors
+/// Everything but a 2xx.
+pub fn read_revocation(
+    status: u16,
+    headers: AnswerHeaders,
+    now: Timestamp,
+) -> Result<(), RequestError> {
+    if (200..300).contains(&status) {
+        return Ok(());
+    }
+    let (body, sent, shape) = (Redacted::default(), Vec::new(), ResponseShape::default());
+    Err(failure::read(&Answer { status, headers, body, sent, shape }, now))
 }
 
 /// Whether the body of an answer with this status matters. Where it does not, an answer whose body

@@ -88,6 +88,8 @@ pub enum Reason {
     TemplateInvalid,
     /// Somebody else keeps changing the managed Secret.
     Contended,
+    /// The credential is being deleted, and its token is revoked first.
+    RevocationPending,
     /// The token has expired.
     TokenExpired,
     /// The token was granted for an older spec.
@@ -117,7 +119,7 @@ pub enum Class {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::TokenValid,
         Self::ResolvedRefs,
         Self::RequestSucceeded,
@@ -159,6 +161,7 @@ impl Reason {
         Self::SecretWriteFailed,
         Self::TemplateInvalid,
         Self::Contended,
+        Self::RevocationPending,
         Self::TokenExpired,
         Self::TokenOutdated,
     ];
@@ -207,6 +210,7 @@ impl Reason {
             Self::SecretWriteFailed => "SecretWriteFailed",
             Self::TemplateInvalid => "TemplateInvalid",
             Self::Contended => "Contended",
+            Self::RevocationPending => "RevocationPending",
             Self::TokenExpired => "TokenExpired",
             Self::TokenOutdated => "TokenOutdated",
         }
@@ -258,6 +262,7 @@ impl Reason {
             | Self::SecretWriteFailed
             | Self::TemplateInvalid
             | Self::Contended
+            | Self::RevocationPending
             | Self::TokenExpired
             | Self::TokenOutdated => Class::Local,
         }

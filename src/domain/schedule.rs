@@ -42,6 +42,11 @@ pub const NAMESAKE_GRACE: Duration = Duration::from_secs(30);
 /// A difference of expiry up to this is none, where the server returns the same token again.
 pub const SAME_EXPIRY: Duration = Duration::from_secs(2);
 
+/// How long a deleted credential is held at most for its token to be revoked.
+pub const REVOCATION_LIMIT: Duration = Duration::from_secs(30);
+/// What is left for it at least where the deletion is seen late, as after a start.
+pub const LATE_REVOCATION: Duration = Duration::from_secs(10);
+
 /// No token is believed to live longer.
 pub const LONGEST_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -233,6 +238,21 @@ pub fn api_retry_at(now: Timestamp, failures: u32) -> Timestamp {
 /// The wait before the API server is tried again: 1 s doubled to 60 s.
 pub fn api_retry_in(failures: u32) -> Duration {
     doubled(Duration::from_secs(1), failures.max(1), MINUTE)
+}
+
+/// When a deleted credential is let go whatever became of its token. The clock of the API server, which
+/// tells when it was deleted, may be another than ours, by which it is seen.
+pub fn revocation_ends_at(deleted_at: Timestamp, seen_at: Timestamp) -> Timestamp {
+    let asked = after(deleted_at, REVOCATION_LIMIT);
+    asked.clamp(after(seen_at, LATE_REVOCATION), after(seen_at, REVOCATION_LIMIT))
+}
+
+/// How long to wait after the `failures`-th failed revocation of a token in a row: 2 s doubled to 8 s, half
+/// of it at least, or what the endpoint asks for where that is longer.
+pub fn revocation_retry_in(uid: &str, failures: u32, asked: Option<Duration>) -> Duration {
+    let own = doubled(Duration::from_secs(2), failures.max(1), Duration::from_secs(8));
+    let spread = fraction(uid, i64::from(failures));
+    own.mul_f64(0.5 + 0.5 * spread).max(asked.unwrap_or_default())
 }
 
 /// Whether waiting will not help any more (behaviour: `Stalled`); asked only without a valid token.

@@ -98,7 +98,7 @@ fn token_status(facts: &Facts<'_>, record: &Record) -> TokenStatus {
 fn next_attempt(facts: &Facts<'_>) -> Option<Timestamp> {
     let o = facts.observation;
     let waits_for_a_write = o.memory.granted.is_some() || o.standing_refused_write().is_some();
-    if o.credential.spec.suspend || waits_for_a_write {
+    if o.credential.spec.suspend || waits_for_a_write || o.memory.revoking.is_some() {
         return None;
     }
     let renewal = facts.record.map(|record| decide::renewal_of(o, record));
@@ -244,6 +244,13 @@ fn as_it_stood(o: &Observation, kind: &str) -> Verdict {
 
 fn secret_synced(facts: &Facts<'_>) -> Verdict {
     let o = facts.observation;
+    if o.memory.revoking.is_some() {
+        return verdict(
+            "False",
+            Reason::RevocationPending,
+            "The credential is deleted: its token is revoked first, which holds it for 30 s at most.",
+        );
+    }
     if let Some(refusal) = target_refusal(o) {
         return verdict("False", refusal.reason, refusal.message);
     }

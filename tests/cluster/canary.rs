@@ -7,6 +7,7 @@
 mod forms;
 mod methods;
 mod provoke;
+mod revoke;
 pub mod scanner;
 
 use std::collections::BTreeSet;
@@ -56,6 +57,7 @@ async fn provoke_and_look(canary: &Canary) -> Outcome {
     try_join_all(canary.methods()).await?;
     canary.every_form().await?;
     canary.values_and_the_token_before().await?;
+    canary.revocations().await?;
     canary.outlives_an_outage_of_the_api_server().await?;
     canary.restart().await?;
     try_join_all([canary.comparison().boxed(), canary.drift().boxed()]).await?;

@@ -38,6 +38,7 @@ mod readiness;
 mod refusals;
 mod reports;
 mod restart;
+mod revocation;
 mod rivals;
 mod rotation;
 mod schema;
@@ -102,6 +103,7 @@ fn trials(suite: &Suite) -> Vec<Trial> {
         overlap::tests(suite),
         deletion::tests(suite),
         life::tests(suite),
+        revocation::tests(suite),
         outage::tests(suite),
         shutdown::tests(suite),
         overload::tests(suite),

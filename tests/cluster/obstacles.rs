@@ -52,6 +52,14 @@ impl Rights {
         Self::taken(world, namespace, resource, &["patch", "create"]).await
     }
 
+    /// Takes the right to write finalizers away.
+    pub async fn to_hold_credentials_taken(
+        world: &Arc<World>,
+        namespace: &str,
+    ) -> anyhow::Result<Self> {
+        Self::taken(world, namespace, "oauthclientcredentials", &["patch"]).await
+    }
+
     async fn taken(
         world: &Arc<World>,
         namespace: &str,

@@ -111,6 +111,7 @@ const fn with_token_url(reason: Reason, method: Option<Method>) -> &'static str 
         | Reason::TargetConflict
         | Reason::SecretWriteFailed
         | Reason::Contended
+        | Reason::RevocationPending
         | Reason::TokenExpired
         | Reason::TemplateInvalid
         | Reason::TokenOutdated => "it was not asked",

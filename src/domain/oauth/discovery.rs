@@ -36,6 +36,10 @@ pub struct ServerMetadata {
     pub token_endpoint: String,
     /// Where a client that shows a certificate asks (RFC 8705 §5), as it is written.
     pub mtls_token_endpoint: Option<String>,
+    /// Where tokens are revoked (RFC 8414 §2), where that is usable.
+    pub revocation_endpoint: Option<String>,
+    /// Where a client that shows a certificate revokes, where that is usable.
+    pub mtls_revocation_endpoint: Option<String>,
 }
 
 /// What the status of an answer says about the metadata.
@@ -72,6 +76,8 @@ pub enum MetadataFault {
     NoTokenEndpoint,
     /// Its token endpoint for client certificates can't be used.
     NoMtlsTokenEndpoint,
+    /// It names no revocation endpoint, or none that can be used.
+    NoRevocationEndpoint,
 }
 
 impl MetadataFault {
@@ -87,7 +93,8 @@ impl MetadataFault {
             | Self::Unreadable
             | Self::OtherIssuer
             | Self::NoTokenEndpoint
-            | Self::NoMtlsTokenEndpoint => Reason::DiscoveryInvalid,
+            | Self::NoMtlsTokenEndpoint
+            | Self::NoRevocationEndpoint => Reason::DiscoveryInvalid,
         }
     }
 
@@ -119,6 +126,10 @@ impl MetadataFault {
                 "the token endpoint for client certificates in its metadata \
                  (mtls_endpoint_aliases) is no https URL"
             }
+            Self::NoRevocationEndpoint => {
+                "its metadata names no revocation endpoint that is an https URL: set \
+                 spec.revocation.url"
+            }
         }
     }
 }
@@ -142,6 +153,20 @@ impl ServerMetadata {
             }
             Some(_) | None => Ok(&self.token_endpoint),
         }
+    }
+
+    /// Where a client revokes a token with this method (RFC 7009).
+    ///
+    /// # Errors
+    /// There is no such endpoint.
+    pub fn revocation_endpoint_for(
+        &self,
+        method: ClientAuthenticationMethod,
+    ) -> Result<&str, MetadataFault> {
+        let alias = self.mtls_revocation_endpoint.as_deref();
+        let alias = alias.filter(|_| method == ClientAuthenticationMethod::TlsClientAuth);
+        let named = alias.or(self.revocation_endpoint.as_deref());
+        named.ok_or(MetadataFault::NoRevocationEndpoint)
     }
 }
 
@@ -192,6 +217,7 @@ pub fn read(
     struct Document {
         issuer: Option<String>,
         token_endpoint: Option<String>,
+        revocation_endpoint: Option<Value>,
         mtls_endpoint_aliases: Option<Value>,
     }
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
@@ -209,7 +235,17 @@ pub fn read(
     if alias.is_some_and(|alias| alias.len() > MAX_URL_BYTES) {
         return Err(MetadataFault::NoMtlsTokenEndpoint);
     }
-    Ok(ServerMetadata { token_endpoint, mtls_token_endpoint: alias.map(str::to_owned) })
+    // Tokens are granted all the same where these can't be used.
+    let to_revoke = |written: Option<&Value>| {
+        let written = written.and_then(Value::as_str);
+        written.filter(|written| usable(written, allow_insecure)).map(str::to_owned)
+    };
+    Ok(ServerMetadata {
+        token_endpoint,
+        mtls_token_endpoint: alias.map(str::to_owned),
+        revocation_endpoint: to_revoke(document.revocation_endpoint.as_ref()),
+        mtls_revocation_endpoint: to_revoke(aliases.get("revocation_endpoint")),
+    })
 }
 
 fn usable(written: &str, allow_insecure: bool) -> bool {
@@ -373,5 +409,32 @@ mod tests {
         let fault = Err(MetadataFault::NoMtlsTokenEndpoint);
         assert_eq!(unusable.token_endpoint_for(TlsClientAuth, false), fault);
         assert_eq!(unusable.token_endpoint_for(ClientSecretBasic, false), plain);
+    }
+
+    #[test]
+    fn a_revocation_endpoint_is_kept_where_it_is_usable_and_missed_by_nobody_else() {
+        use ClientAuthenticationMethod::{ClientSecretBasic, TlsClientAuth};
+        let with = |more: &str| {
+            let body = format!(
+                r#"{{"issuer":"{ISSUER}","token_endpoint":"https://t.example.com/t"{more}}}"#
+            );
+            read(body.as_bytes(), ISSUER, false).unwrap()
+        };
+        let plain = r#","revocation_endpoint":"https://t.example.com/r""#;
+        let alias = r#","mtls_endpoint_aliases":{"revocation_endpoint":"https://m.example.com/r"}"#;
+        let both = with(&format!("{plain}{alias}"));
+        assert_eq!(both.revocation_endpoint_for(ClientSecretBasic), Ok("https://t.example.com/r"));
+        assert_eq!(both.revocation_endpoint_for(TlsClientAuth), Ok("https://m.example.com/r"));
+        assert_eq!(
+            with(plain).revocation_endpoint_for(TlsClientAuth),
+            Ok("https://t.example.com/r")
+        );
+        let none = Err(MetadataFault::NoRevocationEndpoint);
+        assert_eq!(with(alias).revocation_endpoint_for(ClientSecretBasic), none);
+        for unusable in ["null", "1", "{}", r#""/r""#, r#""http://t.example.com/r""#] {
+            let found = with(&format!(r#","revocation_endpoint":{unusable}"#));
+            assert_eq!(found.revocation_endpoint_for(ClientSecretBasic), none, "{unusable}");
+            assert_eq!(found.token_endpoint, "https://t.example.com/t");
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! One token request (RFC 6749 §4.4.2). In: a plan, the URL, what was read, now and entropy. Out:
-//! method, URL, headers and body, ready to send.
+//! One token request (RFC 6749 §4.4.2), or one that revokes a token (RFC 7009 §2.1). In: a plan, the URL,
+//! what was read, now and entropy. Out: method, URL, headers and body, ready to send.
 //!
 //! **Invariant:** nothing that a person sets adds a second parameter or header, takes the place of
 //! what authenticates the client, or changes a byte of the query that the URL already has.
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::domain::{
-    crd::{BodyFormat, Header, ParameterLocation},
+    crd::{BodyFormat, Header, ParameterLocation, RESERVED_PARAMETERS},
     oauth::{
         Entropy, HttpMethod, RequestTraits, RequestValues, TokenRequest,
         authentication::{Client, Moment},
@@ -70,6 +70,51 @@ pub fn token_request(
     };
     let (shape, timeout) = (plan.response.clone(), plan.timeout);
     Ok(TokenRequest { http_method, url, headers, body, sent, shape, traits, timeout })
+}
+
+/// Builds the request that revokes a token (RFC 7009 §2.1): the client proves itself as it does at the token
+/// endpoint, an assertion with the same audience included, and the headers of the spec go along; its
+/// parameters belong to the grant. `url` is the revocation endpoint with its own query.
+///
+/// # Errors
+/// As [`token_request`].
+pub fn revocation_request(
+    plan: &RequestPlan,
+    url: Url,
+    (values, token): (&RequestValues, &Redacted<String>),
+    now: Timestamp,
+    entropy: Entropy,
+) -> Result<TokenRequest, Fault> {
+    check_query_to_revoke(&url)?;
+    let mut parameters = Parameters::default();
+    parameters.add_secret("token", token);
+    parameters.add("token_type_hint", "access_token");
+    let proof = Client::new(plan, values).prove(Moment { now, entropy }, &mut parameters)?;
+    let content_type = Some("application/x-www-form-urlencoded");
+    Ok(TokenRequest {
+        http_method: HttpMethod::Post,
+        url,
+        headers: headers(plan, values, content_type, proof.authorization)?,
+        body: Some(parameters.form()),
+        sent: proof.sent,
+        shape: plan.response.clone(),
+        traits: RequestTraits { method: plan.method, ..RequestTraits::default() },
+        timeout: plan.timeout,
+    })
+}
+
+/// A parameter comes once, so the query of the endpoint may name none that is sent.
+fn check_query_to_revoke(url: &Url) -> Result<(), Fault> {
+    let sent = |name: &str| {
+        let mut ours = RESERVED_PARAMETERS.iter().chain(&["token", "token_type_hint"]);
+        ours.any(|reserved| name.eq_ignore_ascii_case(reserved))
+    };
+    if !url.query_pairs().any(|(name, _)| sent(&name)) {
+        return Ok(());
+    }
+    let message = "the query of the revocation endpoint has a parameter that the operator sends: set \
+                   spec.revocation.url without it";
+    Err(Fault { reason: Reason::EndpointNotAllowed, message: message.to_owned() })
 }
 
 /// What is asked for.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::domain::contention::Contention;
 use crate::domain::notice::Notice;
 use crate::domain::reason::Reason;
+use crate::domain::revocation::Revoking;
 use crate::domain::schedule::Bucket;
 use crate::domain::secret::{ManagedSecret, Record};
 
@@ -50,6 +51,8 @@ pub struct Remembered {
     pub endpoint: Option<String>,
     /// The Secret of somebody else at the target's name, while there is one.
     pub foreign: Option<Foreign>,
+    /// How far the token of a deleted credential is revoked.
+    pub revoking: Option<Revoking>,
     /// What was undone of what somebody else does to the managed Secret.
     pub contention: Contention,
     /// Whether this process has looked at the credential before.

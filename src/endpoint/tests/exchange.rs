@@ -162,3 +162,28 @@ async fn plain_http_is_sent_only_where_allowed() {
     let (reason, _) = refused(&connect(secure), server.plain()).await;
     assert_eq!((reason, server.connections()), (Reason::EndpointNotAllowed, 0));
 }
+
+#[tokio::test]
+async fn a_revocation_is_judged_by_its_status_alone() {
+    let (request, token) = (|url| request(url, LONG), "t0k3n");
+    for (answer, expected) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(), None),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"error\"".to_owned(), None),
+        (
+            format!("HTTP/1.1 400 Bad\r\nContent-Length: 99\r\n\r\n{{\"error\":\"{token}\""),
+            Some(Reason::InvalidRequest),
+        ),
+        ("HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n".to_owned(), Some(Reason::EndpointRedirects)),
+        ("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".to_owned(), Some(Reason::ServerError)),
+    ] {
+        let server = Server::start(Habit::Say(answer.clone().into()), None);
+        let connection = connect(settings(&LOOPBACK));
+        let revoked = connection.revoke(&request(server.plain())).await;
+        scan(&format!("{revoked:?}"));
+        assert_eq!(revoked.err().map(|error| error.reason), expected, "{answer}");
+        assert_eq!(server.heard().len(), 1, "{answer}");
+    }
+    let connection = connect(settings(&[]));
+    let refused = connection.revoke(&request("http://127.0.0.1:9/".parse().unwrap())).await;
+    assert_eq!(refused.unwrap_err().reason, Reason::EndpointAddressRefused);
+}

@@ -133,6 +133,8 @@ fn location() -> Vec<Example> {
     let wrong = ["ftp://a.example.com", "https://a b", "https://a.b/?c", "https://a.b/#c"];
     let issuer = field("issuer", json!({"tokenURL": null}));
     all.extend(issuer.text((10, "http://a.b"), &url(2048), &wrong));
+    let wrong = ["ftp://a.example.com", "https://a b"];
+    all.extend(plain("revocation.url").text((10, "http://a.b"), &url(2048), &wrong));
     let zoom = json!({"provider": {"name": "Zoom", "parameters": {"a": "b"}}});
     all.push(field("provider", zoom.clone()).required("name"));
     let names = ["Zoom US", "zoom-us", "zo\u{f6}m"];

@@ -8,6 +8,7 @@ mod headers;
 mod keys;
 mod laws;
 mod refused;
+mod revocations;
 mod vectors;
 
 use std::fmt::Write;

@@ -1,0 +1,211 @@
+//! The end of the story: a credential whose token is to be revoked is held by a finalizer, and let go once
+//! the revocation endpoint has answered or its time is over. In: an observation. Out: the credential lives,
+//! or when to look again.
+//!
+//! **Invariant:** nothing is requested for a credential that is being deleted, or that should be held and is
+//! not; and an API server or endpoint that fails delays the release, but never keeps it from being tried.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{sleep, timeout};
+
+use super::report::tell;
+use super::{Context, Error, admit, allowed_endpoint, now, random, withdraw, write};
+use crate::cluster::apply::Applied;
+use crate::cluster::finalizer::{self, FinalizerError};
+use crate::cluster::observe::observe;
+use crate::cluster::prepare::{self, Prepared};
+use crate::cluster::read::Prevented;
+use crate::domain::conclude::{Outcome, conclude};
+use crate::domain::consent::TokenEndpoint;
+use crate::domain::crd::OAuthClientCredential;
+use crate::domain::decide::Decision;
+use crate::domain::oauth;
+use crate::domain::observation::{Observation, Refusal, Remembered};
+use crate::domain::plan::Location;
+use crate::domain::reason::Reason;
+use crate::domain::redacted::Redacted;
+use crate::domain::refusal;
+use crate::domain::remember::Step;
+use crate::domain::revocation::{self, Attempted, Failure, Farewell, Parting, live_tokens};
+use crate::domain::schedule::PENDING_AFTER;
+use crate::endpoint::Connection;
+
+/// Whether the story of a credential goes on.
+pub(super) enum Stage {
+    /// It lives, and is held as it asks for.
+    Lives(Box<Observation>),
+    /// Nothing else may be done at this look.
+    Over(Option<Timestamp>),
+}
+
+/// Holds a living credential as its spec asks for, and does what is due for one that is being deleted.
+///
+/// # Errors
+/// The API server did not take the finalizer, or its removal.
+pub(super) async fn farewell(ctx: &Context, o: Observation) -> Result<Stage, Error> {
+    let what = revocation::farewell(&o, now());
+    match what {
+        Farewell::Lives => Ok(Stage::Lives(Box::new(o))),
+        Farewell::Hold => hold(ctx, o).await,
+        Farewell::LetGo => set_finalizer(ctx, &o, false).await,
+        Farewell::Gone => {
+            withdraw(ctx, &o);
+            Ok(Stage::Over(None))
+        }
+        Farewell::Wait(until) => Ok(Stage::Over(Some(until))),
+        Farewell::Release => {
+            withdraw(ctx, &o);
+            let parting = revocation::after_release(&o, now());
+            part(ctx, &o, "Release", parting).await
+        }
+        Farewell::Revoke { within } => Box::pin(revoke(ctx, &o, within)).await,
+    }
+}
+
+/// The finalizer comes first: no token is ever requested that could then not be revoked.
+async fn hold(ctx: &Context, o: Observation) -> Result<Stage, Error> {
+    match finalizer::set(&ctx.cluster, &o, true).await {
+        Ok(true) => {
+            // What kept the finalizer away is over.
+            let forbidden = |refusal: &Refusal| refusal.reason == Reason::Forbidden;
+            let refusal = o.memory.refusal.clone().filter(|refusal| !forbidden(refusal));
+            ctx.cluster.memory.remember(o.uid(), Remembered { refusal, ..o.memory.clone() });
+            Ok(Stage::Lives(Box::new(observe(&ctx.cluster, &o.credential))))
+        }
+        Ok(false) => Ok(Stage::Over(None)),
+        Err(FinalizerError::Forbidden { .. }) => {
+            let refusal = o.refused(finalizer::forbidden());
+            let decision = Decision::Refuse(refusal.clone());
+            let outcome = conclude(&o, &decision, &Step::Refused(refusal), now());
+            let next = outcome.next;
+            tell(&o, "Refuse", Some(Reason::Forbidden), next);
+            write(ctx, &o, outcome).await?;
+            Ok(Stage::Over(next))
+        }
+        Err(source) => Err(Error::Finalizer { source }),
+    }
+}
+
+async fn set_finalizer(ctx: &Context, o: &Observation, wanted: bool) -> Result<Stage, Error> {
+    let there = finalizer::set(&ctx.cluster, o, wanted).await;
+    if there.map_err(|source| Error::Finalizer { source })? {
+        return Ok(Stage::Lives(Box::new(observe(&ctx.cluster, &o.credential))));
+    }
+    Ok(Stage::Over(None))
+}
+
+/// One attempt, in its turn like any request to that host.
+async fn revoke(ctx: &Context, o: &Observation, within: Duration) -> Result<Stage, Error> {
+    ctx.cluster.memory.remember(o.uid(), revocation::begun(o, now()));
+    let attempted = match refusal::named_endpoint(o) {
+        Ok(_) => {
+            let Some(_permit) = admit(ctx, o) else {
+                let o = observe(&ctx.cluster, &o.credential);
+                return part(ctx, &o, "Wait", revocation::while_queued(&o, now())).await;
+            };
+            Box::pin(attempt(ctx, &o.credential, within)).await
+        }
+        Err(fault) => Attempted::Failed(fault.into()),
+    };
+    let o = observe(&ctx.cluster, &o.credential);
+    part(ctx, &o, "Revoke", revocation::after_attempt(&o, attempted, now())).await
+}
+
+/// That it is under way is told once, when it has taken 2 s.
+async fn attempt(
+    ctx: &Context,
+    credential: &Arc<OAuthClientCredential>,
+    within: Duration,
+) -> Attempted {
+    let o = &observe(&ctx.cluster, credential);
+    let attempted = timeout(within, revoke_all(ctx, o));
+    tokio::pin!(attempted);
+    let in_time = tokio::select! {
+        attempted = &mut attempted => attempted,
+        () = sleep(PENDING_AFTER) => {
+            // Of a status that could not be written the next one tells.
+            let pending = revocation::while_pending(o, now());
+            tokio::join!(attempted, write(ctx, o, pending)).0
+        }
+    };
+    match in_time {
+        Ok(Ok(attempted)) => attempted,
+        Ok(Err(failure)) => Attempted::Failed(failure),
+        Err(_late) => Attempted::Failed(Failure::late()),
+    }
+}
+
+/// Reads what is held, finds the endpoint, and has every token revoked there.
+async fn revoke_all(ctx: &Context, o: &Observation) -> Result<Attempted, Failure> {
+    let tokens = held(ctx, o).await?;
+    if tokens.is_empty() {
+        return Ok(Attempted::NothingHeld);
+    }
+    let location = revocation::location(o)?;
+    let prepared = prepare::prepare(&ctx.cluster, o).await.map_err(prevented)?;
+    let connection = ctx.endpoint.connection(&prepared.values.transport())?;
+    let endpoint = locate(&connection, &prepared, &location).await?;
+    let host = endpoint.host.to_string();
+    for token in &tokens {
+        let entropy = random().map_err(|_| Failure::without_randomness())?;
+        let url = endpoint.url.clone();
+        let of = (&prepared.values, token);
+        let request = oauth::revocation_request(&prepared.plan, url, of, now(), entropy)?;
+        let revoked = connection.revoke(&request).await;
+        revoked.map_err(|error| Failure::answered(&host, &error))?;
+    }
+    Ok(Attempted::Revoked(host))
+}
+
+/// The live tokens: of the managed Secret where it is ours, and one that waits to be written.
+async fn held(ctx: &Context, o: &Observation) -> Result<Vec<Redacted<String>>, Failure> {
+    let from = o.credential.target_name();
+    let read = prepare::read_back(&ctx.cluster, o, from, now()).await.map_err(prevented)?;
+    Ok(live_tokens(o, read.as_ref(), now()))
+}
+
+/// The revocation endpoint, where everything may be sent there too.
+async fn locate(
+    connection: &Connection,
+    Prepared { plan, observation, named, .. }: &Prepared,
+    location: &Location,
+) -> Result<TokenEndpoint, Failure> {
+    let (found, field) = match location {
+        Location::TokenUrl(written) => (written.clone(), revocation::FIELD),
+        Location::Issuer(issuer) => {
+            let found = connection.discover_revocation(issuer, plan).await;
+            let host = named.host.to_string();
+            (found.map_err(|error| Failure::answered(&host, &error))?, super::METADATA)
+        }
+    };
+    Ok(allowed_endpoint(observation, &found, field)?)
+}
+
+fn prevented(prevented: Prevented) -> Failure {
+    match prevented {
+        Prevented::Refused(refusal) => refusal.into(),
+        Prevented::Failed(_) => Failure::unread(),
+    }
+}
+
+/// Remembers, tells, and lets go where that is what follows.
+async fn part(
+    ctx: &Context,
+    o: &Observation,
+    word: &'static str,
+    Parting { outcome, release }: Parting,
+) -> Result<Stage, Error> {
+    let Outcome { next, ref memory, .. } = outcome;
+    let failure = memory.revoking.as_ref().and_then(|revoking| revoking.failure.as_ref());
+    tell(o, word, failure.map(|(reason, _)| *reason), next);
+    // A status that can't be written must not keep the credential.
+    let _told: Result<Applied, Error> = write(ctx, o, outcome).await;
+    if release {
+        set_finalizer(ctx, o, false).await?;
+    }
+    ctx.cluster.memory.api_answered(o.uid());
+    Ok(Stage::Over(next))
+}
