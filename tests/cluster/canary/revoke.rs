@@ -32,10 +32,10 @@ impl Canary {
         let hosts = format!("{},{}", self.world.server.host(), echo.host());
         let consent = json!({"metadata": {"annotations": {ALLOWED_TOKEN_HOSTS: hosts}}});
         tenant.merge_secret(CLIENT_SECRET, consent).await?;
-        let taken = format!("https://{}/token/revocation", self.world.server.host());
+        let real = format!("https://{}/token/revocation", self.world.server.host());
         let refused = format!("https://{}/revoke", echo.host());
         for (name, url, event) in
-            [("taken", taken, "TokenRevoked"), ("refused", refused, "RevocationFailed")]
+            [("taken", real, "TokenRevoked"), ("refused", refused, "RevocationFailed")]
         {
             let revocation = json!({"revocation": {"onDelete": true, "url": url}});
             self.apply(&tenant, name, revocation).await?;

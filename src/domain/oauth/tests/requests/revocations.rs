@@ -4,9 +4,8 @@ use super::*;
 
 const URL: &str = "https://idp.example.com/revoke?v=1";
 
-fn revoke(plan: &RequestPlan, values: &RequestValues, url: &str) -> Result<TokenRequest, Fault> {
+fn revoke(plan: &RequestPlan, values: &RequestValues, url: Url) -> Result<TokenRequest, Fault> {
     let token = Redacted::new("t0k3n/+".to_owned());
-    let url = url.parse().expect("a URL");
     revocation_request(plan, url, (values, &token), Timestamp::UNIX_EPOCH, Entropy([7; 16]))
 }
 
@@ -31,7 +30,7 @@ fn the_client_proves_itself_as_at_the_token_endpoint() {
             None,
         ),
     ] {
-        let request = revoke(&plan_with(&over), &read(&[]), URL).unwrap();
+        let request = revoke(&plan_with(&over), &read(&[]), URL.parse().unwrap()).unwrap();
         assert_eq!(body(&request), expected, "{over}");
         assert_eq!(request.header("authorization"), authorization, "{over}");
         assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));
@@ -50,7 +49,7 @@ fn an_assertion_has_the_audience_that_it_has_at_the_token_endpoint() {
     ] {
         let mut over = over;
         over["clientAuthentication"] = json!({"method": "ClientSecretJWT"});
-        let request = revoke(&plan_with(&over), &read(&[]), URL).unwrap();
+        let request = revoke(&plan_with(&over), &read(&[]), URL.parse().unwrap()).unwrap();
         let (_, assertion) = body(&request).split_once("client_assertion=").unwrap();
         let claims = URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1).unwrap()).unwrap();
         let claims: Value = serde_json::from_slice(&claims).unwrap();
@@ -64,7 +63,7 @@ fn headers_go_along_and_what_belongs_to_the_grant_does_not() {
         "bodyFormat": "JSON", "timeout": "3s",
         "parameters": [{"name": "tenant", "value": "shop"}],
         "headers": [{"name": "X-Key", "value": "k"}]}});
-    let request = revoke(&plan_with(&over), &read(&[]), URL).unwrap();
+    let request = revoke(&plan_with(&over), &read(&[]), URL.parse().unwrap()).unwrap();
     assert_eq!(body(&request), "token=t0k3n%2F%2B&token_type_hint=access_token");
     assert_eq!(request.header("x-key"), Some("k"));
     assert_eq!(request.timeout, Duration::from_secs(3));
@@ -75,7 +74,7 @@ fn headers_go_along_and_what_belongs_to_the_grant_does_not() {
 fn a_query_that_names_what_is_sent_is_refused() {
     for name in ["token", "TOKEN", "token_type_hint", "client_id", "client_secret"] {
         let url = format!("https://idp.example.com/revoke?a=b&{name}=x");
-        let fault = revoke(&plan_with(&json!({})), &read(&[]), &url).unwrap_err();
+        let fault = revoke(&plan_with(&json!({})), &read(&[]), url.parse().unwrap()).unwrap_err();
         assert_eq!(fault.reason, Reason::EndpointNotAllowed, "{name}");
     }
 }
