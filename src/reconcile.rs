@@ -353,7 +353,7 @@ fn withdraw(ctx: &Context, o: &Observation) {
 
 async fn write(ctx: &Context, o: &Observation, outcome: Outcome) -> Result<Applied, Error> {
     let next = outcome.next;
-    let applied = apply(&ctx.cluster, o, outcome, now()).await;
+    let applied = Box::pin(apply(&ctx.cluster, o, outcome, now())).await;
     applied.map_err(|source| Error::Apply { source, next })
 }
 
