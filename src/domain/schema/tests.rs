@@ -99,8 +99,9 @@ fn every_choice_says_what_holds_where_it_is_absent() {
 }
 
 #[test]
-fn only_suspend_and_status_have_a_default() {
-    assert_eq!(faults(|schema| schema.contains_key("default")), [".spec.suspend", ".status"]);
+fn only_two_switches_and_status_have_a_default() {
+    let found = faults(|schema| schema.contains_key("default"));
+    assert_eq!(found, [".spec.revocation.onDelete", ".spec.suspend", ".status"]);
     let schema = schema();
     assert_eq!(
         schema.pointer("/properties/status/default"),
