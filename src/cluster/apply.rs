@@ -114,6 +114,11 @@ pub async fn apply(
             }
         }
     }
+    // Before status tells of another Secret: its name is what proves after a restart that this was ours.
+    let mut removed = Ok(());
+    for left in remove {
+        removed = removed.and(remove_left(cluster, o, &left).await);
+    }
     let reported = match status.filter(|status| o.credential.status.as_ref() != Some(status)) {
         Some(status) => write_status(cluster, o, status).await,
         None => Ok(()),
@@ -124,9 +129,7 @@ pub async fn apply(
     }
     cluster.memory.remember(o.uid(), Remembered { foreign: told, ..memory });
     reported?;
-    for left in remove {
-        remove_left(cluster, o, &left).await?;
-    }
+    removed?;
     Ok(Applied::Done { secret_written })
 }
 

@@ -336,7 +336,7 @@ impl State {
             target.is_some_and(|target| target.is_owned_by(&now.uid))
         });
         if let Some(told) = told.filter(|_| is_ours).cloned() {
-            self.left_behind.insert(old, now.uid.clone(), told);
+            self.left_behind.insert(old, now.uid.clone(), told, true);
         }
         if let Some(told) = self.left_behind.remove(&new) {
             self.objects.entry(new).or_insert(told);
@@ -359,7 +359,7 @@ impl State {
         self.changes += 1;
         let object = Some((reference_metadata(metadata), target.clone()));
         let told = Told { version: resource_version(metadata), changed: self.changes, object };
-        self.left_behind.insert(key.clone(), uid.to_owned(), told);
+        self.left_behind.insert(key.clone(), uid.to_owned(), told, false);
         Some(name)
     }
 

@@ -24,10 +24,15 @@ pub fn observe(cluster: &Cluster, credential: &Arc<OAuthClientCredential>) -> Ob
         policy: Arc::clone(&cluster.policy),
         references: BTreeMap::new(),
         target: cluster.index.target(&target),
-        left_behind: cluster.index.left_behind(uid),
+        left_behind: Vec::new(),
         rivals: cluster.index.rivals(&name, &target.1),
         memory: cluster.memory.recall(uid),
     };
+    let status = observation.credential.status.as_ref();
+    let bound = status.and_then(|status| status.binding.as_ref()).map(|binding| &binding.name);
+    let mut left_behind = cluster.index.left_behind(uid);
+    left_behind.retain(|left| left.was_target || bound == Some(&left.name));
+    observation.left_behind = left_behind;
     for used in observation.used_objects() {
         let known = cluster.index.reference(&namespace, &used.object);
         observation.references.insert(used.object, known);

@@ -61,7 +61,7 @@ pub fn conclude(o: &Observation, decision: &Decision, step: &Step, now: Timestam
         next: next_look(&facts, step, &memory),
         status: (!untold).then_some(status),
         notices: if untold { Vec::new() } else { notices },
-        remove: to_remove(o),
+        remove: to_remove(o, secret.as_ref()),
         secret,
         memory,
     }
@@ -111,8 +111,8 @@ fn foreign(o: &Observation, now: Timestamp) -> Option<Foreign> {
 }
 
 /// What the target was named after before goes once the token lies under its new name.
-fn to_remove(o: &Observation) -> Vec<LeftBehind> {
-    let moved = o.record().is_some() && !o.credential.spec.suspend;
+fn to_remove(o: &Observation, secret: Option<&ManagedSecret>) -> Vec<LeftBehind> {
+    let moved = secret.is_some() || (o.record().is_some() && !o.credential.spec.suspend);
     if moved { o.left_behind.clone() } else { Vec::new() }
 }
 

@@ -16,13 +16,11 @@ const QUICK_GRANTS: usize = 5;
 const GRANT_GAP: Duration = Duration::from_secs(30 * 60);
 /// For so long a grant counts.
 const HOUR: Duration = Duration::from_secs(3600);
-/// So many repairs without a grant are made at once; then one per third of [`REPAIR_SPAN`].
-const QUICK_REPAIRS: usize = 3;
+/// So many repairs without a grant are made within [`REPAIR_SPAN`], so one in ten seconds in the end.
+const QUICK_REPAIRS: usize = 20;
 /// The span of those.
-const REPAIR_SPAN: Duration = Duration::from_secs(30);
-/// So many changes undone within [`FIGHT_SPAN`] are a fight.
-const FIGHT: usize = 5;
-/// The span of a fight.
+const REPAIR_SPAN: Duration = Duration::from_secs(200);
+/// As many grants or repairs as are made at once are a fight, where they fell into this span.
 const FIGHT_SPAN: Duration = Duration::from_secs(600);
 
 /// What was undone of late.
@@ -30,7 +28,7 @@ const FIGHT_SPAN: Duration = Duration::from_secs(600);
 pub struct Contention {
     /// When a lost token was replaced, oldest first; six at most.
     grants: Vec<Timestamp>,
-    /// When something else was repaired, oldest first; five at most.
+    /// When something else was repaired, oldest first; twenty at most.
     repairs: Vec<Timestamp>,
 }
 
@@ -45,7 +43,7 @@ impl Contention {
     /// Something else that somebody changed was written again.
     #[must_use]
     pub fn repaired(mut self, at: Timestamp) -> Self {
-        push(&mut self.repairs, at, FIGHT);
+        push(&mut self.repairs, at, QUICK_REPAIRS);
         self
     }
 
@@ -66,13 +64,14 @@ impl Contention {
 
     /// Until when it counts as a fight; `None`: there was none.
     pub fn ends_at(&self) -> Option<Timestamp> {
-        let mut all: Vec<_> = self.grants.iter().chain(&self.repairs).copied().collect();
-        all.sort_unstable();
-        let fights = all.windows(FIGHT).filter_map(|window| {
-            let (first, last) = (window.first()?, window.last()?);
-            (after(*first, FIGHT_SPAN) > *last).then(|| after(*first, FIGHT_SPAN))
-        });
-        fights.max()
+        let fight = |all: &[Timestamp], many: usize| {
+            let fights = all.windows(many).filter_map(|window| {
+                let end = after(*window.first()?, FIGHT_SPAN);
+                (end > *window.last()?).then_some(end)
+            });
+            fights.max()
+        };
+        fight(&self.grants, QUICK_GRANTS).max(fight(&self.repairs, QUICK_REPAIRS))
     }
 }
 
@@ -109,30 +108,34 @@ mod tests {
     }
 
     #[test]
-    fn repairs_come_at_once_three_times_and_then_every_ten_seconds_on_average() {
+    fn repairs_come_at_once_twenty_times_and_then_every_ten_seconds_on_average() {
         let mut contention = Contention::default();
-        let mut repairs = 0;
-        for second in 0..600 {
+        let mut repairs = Vec::new();
+        for second in 0..2000 {
             if contention.repair_allowed_at() <= at(second) {
                 contention = contention.repaired(at(second));
-                repairs += 1;
+                repairs.push(second);
             }
         }
-        assert_eq!(repairs, 60);
+        assert_eq!(repairs.len(), 200);
+        assert!(repairs.iter().take(20).eq(&(0..20).collect::<Vec<_>>()), "{repairs:?}");
     }
 
     #[test]
-    fn five_changes_in_ten_minutes_are_a_fight_that_ends() {
-        let fight = |seconds: &[i64]| {
-            let all = seconds.iter().enumerate();
-            all.fold(Contention::default(), |before, (n, second)| {
-                if n % 2 == 0 { before.repaired(at(*second)) } else { before.granted(at(*second)) }
-            })
-            .ends_at()
+    fn as_many_changes_as_are_undone_at_once_are_a_fight_that_ends() {
+        let granted = |seconds: &[i64]| {
+            let all = seconds.iter();
+            all.fold(Contention::default(), |before, second| before.granted(at(*second))).ends_at()
         };
-        assert_eq!(fight(&[0, 1, 2, 3]), None);
-        assert_eq!(fight(&[0, 1, 2, 3, 4]), Some(at(600)));
-        assert_eq!(fight(&[0, 200, 400, 500, 601]), None, "spread over more than ten minutes");
-        assert_eq!(fight(&[0, 1, 2, 3, 4, 100]), Some(at(601)));
+        assert_eq!(granted(&[0, 1, 2, 3]), None);
+        assert_eq!(granted(&[0, 1, 2, 3, 4]), Some(at(600)));
+        assert_eq!(granted(&[0, 200, 400, 500, 601]), None, "spread over more than ten minutes");
+        assert_eq!(granted(&[0, 1, 2, 3, 4, 100]), Some(at(601)));
+        let repaired = |many: i64| {
+            let all = 0..many;
+            all.fold(Contention::default(), |before, second| before.repaired(at(second))).ends_at()
+        };
+        assert_eq!(repaired(19), None);
+        assert_eq!(repaired(20), Some(at(600)));
     }
 }

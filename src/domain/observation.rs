@@ -92,6 +92,8 @@ pub struct LeftBehind {
     pub name: String,
     /// What its metadata tell.
     pub metadata: TargetMetadata,
+    /// Whether this process has seen it as the target.
+    pub was_target: bool,
 }
 
 /// Whom the owner of a Secret hands it over to.
@@ -114,7 +116,7 @@ pub struct Observation {
     pub references: BTreeMap<Object, Known<ReferenceMetadata>>,
     /// The Secret at the target's name.
     pub target: Known<TargetMetadata>,
-    /// Secrets of this very credential under other names than the target's.
+    /// Secrets that were this very credential's target, as status or this process tell.
     pub left_behind: Vec<LeftBehind>,
     /// Living credentials with the same target.
     pub rivals: Vec<Rival>,

@@ -65,7 +65,7 @@ pub fn status(facts: &Facts<'_>) -> OAuthClientCredentialStatus {
     OAuthClientCredentialStatus {
         observed_generation: Some(o.generation()),
         endpoint: o.memory.endpoint.clone(),
-        binding: facts.record.map(|_| Binding { name: o.credential.target_name().to_owned() }),
+        binding: binding(facts),
         token: facts.record.map(|record| token_status(facts, record)),
         failed_attempts: Some(
             retry.map_or(0, |r| i32::try_from(r.failed_attempts).unwrap_or(i32::MAX)),
@@ -76,6 +76,16 @@ pub fn status(facts: &Facts<'_>) -> OAuthClientCredentialStatus {
         last_handled_renew_request: o.memory.handled_renew_request.clone(),
         conditions: conditions(facts),
     }
+}
+
+/// The Secret that holds the token; while it is not there under a new name, the old one.
+fn binding(facts: &Facts<'_>) -> Option<Binding> {
+    let o = facts.observation;
+    let name = match facts.record {
+        Some(_) => Some(o.credential.target_name()),
+        None => o.left_behind.first().map(|left| left.name.as_str()),
+    };
+    name.map(|name| Binding { name: name.to_owned() })
 }
 
 /// What the token is worth once this step is done.

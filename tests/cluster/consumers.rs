@@ -349,7 +349,14 @@ async fn recipes(world: Arc<World>) -> Outcome {
             let object: Value = serde_saphyr::from_str(&block)?;
             if object["kind"] == "OAuthClientCredential" {
                 let name = object["metadata"]["name"].as_str().context("a name")?.to_owned();
-                let target = object["spec"].get("target").cloned().unwrap_or_default();
+                let mut target = object["spec"].get("target").cloned().unwrap_or_default();
+                let forms = target.pointer_mut("/additionalOutputFormats");
+                for form in forms.and_then(Value::as_array_mut).into_iter().flatten() {
+                    // The provider of the recipe answers with more than this authorization server does.
+                    if let Some(pointer) = form.pointer_mut("/response/pointer") {
+                        *pointer = json!("/token_type");
+                    }
+                }
                 tenant.apply(&name, json!({ "target": target })).await?;
                 targets.push((format!("{page}:{line}"), name, target));
             }

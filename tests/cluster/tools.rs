@@ -339,7 +339,7 @@ async fn status_is_its_own(world: Arc<World>) -> Outcome {
     let failed = patched.status.and_then(|status| status.failed_attempts);
     ensure!(failed == Some(7), "the status holds {failed:?}");
     let user = format!("--as=system:serviceaccount:{}:{}", OPERATOR.0, OPERATOR.1);
-    for (verb, object) in [("delete", "occ"), ("update", "occ"), ("delete", "secrets")] {
+    for (verb, object) in [("delete", "occ"), ("update", "occ"), ("update", "secrets")] {
         let asked = ["auth", "can-i", verb, object, "-n", &tenant.namespace, &user];
         let answer = world.plane.kubectl_output(&asked, "").await?;
         ensure!(answer.stdout == b"no\n", "the operator may {verb} {object}");

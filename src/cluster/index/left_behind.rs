@@ -2,7 +2,8 @@
 //! renamed, also while the operator was down. In: metadata of Secrets. Out: what is left, by credential.
 //!
 //! **Invariant:** a Secret is taken in only with both proofs of ownership, and forgotten once it lacks
-//! one, is deleted, or is its credential's target again.
+//! one, is deleted, or is its credential's target again. That it was the target is a third proof, which
+//! status or this process must give: marks alone may be a copy's.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,15 +23,17 @@ pub(super) struct LeftSecrets {
 #[derive(Debug)]
 struct Left {
     uid: String,
+    was_target: bool,
     told: Told,
 }
 
 impl LeftSecrets {
-    /// Takes in a Secret that the credential with this UID owns beside its target.
-    pub(super) fn insert(&mut self, key: Key, uid: String, told: Told) {
-        let newer = |left: &Left| left.told.version <= told.version;
-        if self.by_key.get(&key).is_none_or(newer) {
-            self.by_key.insert(key, Left { uid, told });
+    /// Takes in a Secret that the credential with this UID owns beside its target, which it was before.
+    pub(super) fn insert(&mut self, key: Key, uid: String, told: Told, was_target: bool) {
+        let known = self.by_key.get(&key);
+        let was_target = was_target || known.is_some_and(|left| left.was_target && left.uid == uid);
+        if known.is_none_or(|left| left.told.version <= told.version) {
+            self.by_key.insert(key, Left { uid, was_target, told });
         }
     }
 
@@ -58,7 +61,11 @@ impl LeftSecrets {
         let mut all: Vec<_> = own
             .filter_map(|((_, secret), left)| {
                 let metadata = left.told.object.as_ref()?.1.clone()?;
-                Some(LeftBehind { name: secret.name.clone(), metadata })
+                Some(LeftBehind {
+                    name: secret.name.clone(),
+                    metadata,
+                    was_target: left.was_target,
+                })
             })
             .collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
