@@ -220,7 +220,7 @@ impl Observation {
     /// The living credential that the owner of the Secret at the target's name hands it over to, among
     /// those with this target.
     pub fn heir(&self) -> Option<Heir<'_>> {
-        let name = self.target.present()?.handed_to()?;
+        let name = self.target.present()?.adopt_by.as_deref()?;
         if self.credential.metadata.name.as_deref() == Some(name) {
             return Some(Heir::Ourselves);
         }

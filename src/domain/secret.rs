@@ -24,6 +24,8 @@ pub struct TargetMetadata {
     pub resource_version: u64,
     /// UID of the controller owner, where there is one.
     pub controller_uid: Option<String>,
+    /// The credential that the owner of this Secret hands it over to, by an annotation.
+    pub adopt_by: Option<String>,
     /// Our annotations and labels, by name.
     pub marks: BTreeMap<String, String>,
     /// What the Apply entry of our field manager owns, or `None` without such an entry.
@@ -106,6 +108,7 @@ impl TargetMetadata {
             uid: metadata.uid.clone().unwrap_or_default(),
             resource_version: resource_version(metadata),
             controller_uid: controller.map(|owner| owner.uid.clone()),
+            adopt_by: metadata.annotations.as_ref().and_then(|all| all.get(crd::ADOPT_BY)).cloned(),
             marks: marks
                 .filter(|(name, _)| is_our_mark(name))
                 .map(|(name, value)| (name.clone(), value.clone()))
@@ -186,11 +189,6 @@ impl TargetMetadata {
             .all(|(name, value)| self.mark(name) == Some(value.as_str()));
         let is_controller = self.controller_uid.as_deref() == Some(uid);
         !asked_for || !marks_as_written || is_controller != shape.owner_reference
-    }
-
-    /// The name of the credential that the owner of this Secret hands it over to.
-    pub fn handed_to(&self) -> Option<&str> {
-        self.marks.get(crd::ADOPT_BY).map(String::as_str)
     }
 
     /// What the forms and templates were when it was written.

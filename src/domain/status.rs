@@ -307,6 +307,7 @@ fn under_way(facts: &Facts<'_>) -> (&'static str, Verdict) {
         }
         Some(retry) => (RECONCILING, verdict("True", Reason::Retrying, retry.message.clone())),
         None if o.standing_refused_write().is_some()
+            || contended(facts).is_some()
             || token_state(facts) == TokenState::Expired =>
         {
             (RECONCILING, verdict("True", Reason::Retrying, "A new token is awaited."))

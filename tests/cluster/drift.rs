@@ -34,6 +34,7 @@ pub fn tests(suite: &Suite) -> Vec<Trial> {
     vec![
         suite.shared("a_lost_token_is_replaced_by_one_grant", lost_token),
         suite.shared("everything_but_the_token_is_repaired_without_a_grant", repairs),
+        suite.shared("whoever_goes_on_altering_the_token_is_not_answered_each_time", fight),
         suite.shared("all_annotations_lost_at_once_come_back_from_memory", lost_annotations),
         suite.own_world("annotations_lost_before_a_start_come_back_from_data", lost_while_down),
     ]
@@ -117,6 +118,34 @@ async fn lost_token(world: Arc<World>) -> Outcome {
     }
     figures.print();
     ensure!(figures.max() < PROMISED * 4, "it took {:?}", figures.max());
+    Ok(())
+}
+
+/// Fault row 53: the token is altered as soon as a new one is there.
+async fn fight(world: Arc<World>) -> Outcome {
+    let tenant = settled(&world, &["crm"]).await?;
+    for revision in 2..=6 {
+        Loss::Edited.happens(&tenant, "crm").await?;
+        tenant.wait_revision("crm", revision).await?;
+    }
+    Loss::Edited.happens(&tenant, "crm").await?;
+    tenant.wait_condition("crm", "SecretSynced", "False", "Contended").await?;
+    let ready = tenant.wait_condition("crm", "Ready", "False", "Contended").await?;
+    ensure!(ready.message.contains("--show-managed-fields"), "{}", ready.message);
+    tenant.wait_condition("crm", "Reconciling", "True", "Retrying").await?;
+    // The bucket of three, and one every ten seconds, would have let a seventh pass.
+    holds_for("no token is asked for", Duration::from_secs(15), async || {
+        Loss::Edited.happens(&tenant, "crm").await?;
+        let made = tenant.token_requests().await?;
+        ensure!(made == 6, "{made} token requests");
+        Ok(())
+    })
+    .await?;
+    // Who asks for a token gets one.
+    tenant.annotate("crm", "oauthcc.dev/renew-requested-at", "now").await?;
+    tenant.wait_revision("crm", 7).await?;
+    tenant.wait_ready("crm").await?;
+    ensure!(tenant.token_requests().await? == 7, "one token request");
     Ok(())
 }
 

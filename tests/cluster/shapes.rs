@@ -319,16 +319,8 @@ impl Stage {
         Ok(())
     }
 
-    /// A Secret that goes asks for another one, until the operator knows that the credential went before:
-    /// where that is so it is suspended first.
     async fn delete_credentials(&self) -> Outcome {
         let api = self.tenant.credentials();
-        let collected = self.shapes.iter().filter(|shape| shape.after == After::Collected);
-        for Shape { name, .. } in collected {
-            self.tenant.merge(name, json!({"spec": {"suspend": true}})).await?;
-            let what = format!("{name} to be suspended");
-            wait_for(&what, SOON, async || conditions_of(&self.tenant.get(name).await?)).await?;
-        }
         let params = DeleteParams::default();
         try_join_all(self.shapes.iter().map(|shape| api.delete(shape.name, &params))).await?;
         wait_for("the credentials to be gone", SOON, async || {
