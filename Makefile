@@ -121,7 +121,7 @@ keycloak:
 
 .PHONY: node
 node:
-	$(STEP) "looking for a kubelet and a container runtime (built and got the first time: about 2 minutes)"
+	$(STEP) "looking for a kubelet and a container runtime (built and got the first time: about a minute)"
 	@tests/node/fetch.sh >/dev/null
 
 # Of the workspace, as test-keycloak.

@@ -26,7 +26,7 @@ building=$(mktemp -d "$cache/building.XXXXXX")
 trap 'rm -rf "$building"' EXIT
 trap 'exit 130' INT TERM # Then the line above runs too, in every sh.
 started=$(date +%s)
-echo "Getting a node, once (30 MB of packages, and the kubelet from Go modules: about 90 s on 2 cores after the control plane; then kept in $cache)" >&2
+echo "Getting a node, once (30 MB of packages, and the kubelet from Go modules: about a minute on 2 cores after the control plane; then kept in $cache)" >&2
 made=$building/node
 unpacked=$building/unpacked
 mkdir "$made" "$unpacked"

@@ -59,7 +59,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Gets the programs where they are missing (2 minutes, once), starts the node and waits until it is
+    /// Gets the programs where they are missing (a minute, once), starts the node and waits until it is
     /// Ready.
     pub async fn start(plane: &ControlPlane, options: Options) -> anyhow::Result<Self> {
         let programs = install::install().await?;

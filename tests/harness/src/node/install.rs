@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 
 use super::script;
 
-/// 90 s of two idle cores after the control plane, 6 minutes without it.
+/// A minute of two cores after the control plane, 6 minutes without it.
 const INSTALL_BOUND: Duration = Duration::from_secs(30 * 60);
 
 /// Runs `tests/node/fetch.sh`, which does nothing the second time, and gives the directory.
