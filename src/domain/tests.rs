@@ -261,6 +261,7 @@ fn written(
         .chain(ours)
         .collect();
     TargetMetadata {
+        adopt_by: None,
         uid: "target".into(),
         resource_version: version,
         controller_uid: Some("uid".into()),

@@ -55,6 +55,7 @@ fn target(uid: &str, expires_at: Timestamp) -> TargetMetadata {
         .chain(labels().map(|(name, value)| (name.to_owned(), value.to_owned())))
         .collect();
     TargetMetadata {
+        adopt_by: None,
         uid: "target".to_owned(),
         resource_version: 1,
         controller_uid: Some(uid.to_owned()),
