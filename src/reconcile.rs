@@ -310,10 +310,8 @@ async fn compare(ctx: &Context, o: Observation) -> Result<Looked, Error> {
 async fn read_back(ctx: &Context, o: Observation, decision: Decision) -> Result<Looked, Error> {
     if decision == Decision::Rename && o.target == Known::Untold {
         // Nobody has told yet whether the new name is free.
-        return match prepare::confirm(&ctx.cluster, &o).await {
-            Ok(()) => Ok(Looked::Again),
-            Err(prevented) => stopped(o, decision, prevented),
-        };
+        let confirmed = prepare::confirm(&ctx.cluster, &o).await;
+        return confirmed.map_or_else(|why| stopped(o, decision, why), |()| Ok(Looked::Again));
     }
     let renamed = o.renamed_from(now()).filter(|_| decision == Decision::Rename);
     let from = renamed.map_or_else(|| o.credential.target_name(), |left| &left.name).to_owned();

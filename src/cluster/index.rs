@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use tokio::sync::Notify;
 
-use crate::domain::crd::{ALLOWED_TOKEN_HOSTS, OAuthClientCredential, OAuthClientCredentialSpec};
+use crate::domain::crd::{OAuthClientCredential, OAuthClientCredentialSpec};
 use crate::domain::observation::{Known, LeftBehind, ReferenceMetadata, Rival};
 use crate::domain::plan::plan;
 use crate::domain::reference::{Object, ObjectKind, references, used_objects};
@@ -183,7 +183,7 @@ impl Index {
             return owner.into_iter().collect();
         };
         let target = (kind == ObjectKind::Secret).then(|| TargetMetadata::read(metadata));
-        let object = (reference_metadata(metadata), target);
+        let object = (ReferenceMetadata::read(metadata), target);
         state.tell(&key, resource_version(metadata), Some(object));
         let named = credentials.into_iter().map(|credential| (key.0.clone(), credential));
         named.chain(owner).collect()
@@ -319,50 +319,6 @@ impl State {
         Some(entry)
     }
 
-    /// A target of another name leaves its Secret behind, and finds one that it left before.
-    fn take_along(&mut self, name: &Name, before: &Entry, now: &Entry) {
-        if before.uid != now.uid {
-            self.left_behind.forget(&before.uid);
-            return;
-        }
-        if before.target == now.target {
-            return;
-        }
-        let key = |target: &str| (name.0.clone(), secret(target));
-        let (old, new) = (key(&before.target), key(&now.target));
-        let told = self.objects.get(&old);
-        let is_ours = told.is_some_and(|told| {
-            let target = told.object.as_ref().and_then(|object| object.1.as_ref());
-            target.is_some_and(|target| target.is_owned_by(&now.uid))
-        });
-        if let Some(told) = told.filter(|_| is_ours).cloned() {
-            self.left_behind.insert(old, now.uid.clone(), told, true);
-        }
-        if let Some(told) = self.left_behind.remove(&new) {
-            self.objects.entry(new).or_insert(told);
-        }
-    }
-
-    /// The credential to wake because it owns this Secret under another name than its target's.
-    fn left_by(&mut self, key: &Key, metadata: &ObjectMeta) -> Option<Name> {
-        let claims = left_behind::claimed_by(metadata);
-        let target = (!claims.is_empty()).then(|| TargetMetadata::read(metadata));
-        let owner = target.as_ref().and_then(|target| left_behind::owner(&claims, target));
-        let name = owner.and_then(|uid| self.by_uid.get(uid)).filter(|name| name.0 == key.0);
-        let elsewhere = name.cloned().filter(|name| {
-            self.credentials.get(name).is_some_and(|entry| entry.target != key.1.name)
-        });
-        let (Some(name), Some(uid)) = (elsewhere, owner) else {
-            self.left_behind.remove(key);
-            return None;
-        };
-        self.changes += 1;
-        let object = Some((reference_metadata(metadata), target.clone()));
-        let told = Told { version: resource_version(metadata), changed: self.changes, object };
-        self.left_behind.insert(key.clone(), uid.to_owned(), told, false);
-        Some(name)
-    }
-
     fn named(&self, key: &Key) -> BTreeSet<String> {
         self.named_by.get(key).map(|named| named.by.clone()).unwrap_or_default()
     }
@@ -433,22 +389,6 @@ fn key_of(kind: ObjectKind, metadata: &ObjectMeta) -> Key {
 
 fn name_of(metadata: &ObjectMeta) -> Name {
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
-}
-
-pub(super) fn reference_metadata(metadata: &ObjectMeta) -> ReferenceMetadata {
-    let annotations = metadata.annotations.as_ref();
-    let writes_of_data = metadata.managed_fields.iter().flatten().filter(|entry| {
-        entry.fields_v1.as_ref().is_some_and(|fields| fields.0.get("f:data").is_some())
-    });
-    ReferenceMetadata {
-        uid: metadata.uid.clone().unwrap_or_default(),
-        resource_version: resource_version(metadata),
-        allowed_token_hosts: annotations.and_then(|all| all.get(ALLOWED_TOKEN_HOSTS)).cloned(),
-        data_changed_at: writes_of_data
-            .filter_map(|entry| entry.time.as_ref().map(|time| time.0))
-            .max()
-            .or_else(|| metadata.creation_timestamp.as_ref().map(|time| time.0)),
-    }
 }
 
 #[cfg(test)]

@@ -16,11 +16,10 @@ use kube::{Api, Resource};
 use serde::{Deserialize, Deserializer, de};
 
 use super::call::code;
-use super::index::reference_metadata;
 use super::{Cluster, namespace};
 use crate::domain::crd::{DEFAULT_SERVICE_ACCOUNT_TOKEN_SECONDS, ServiceAccountToken};
 use crate::domain::jwt;
-use crate::domain::observation::{Known, Observation, Refusal};
+use crate::domain::observation::{Known, Observation, ReferenceMetadata, Refusal};
 use crate::domain::plan::Fault;
 use crate::domain::reason::Reason;
 use crate::domain::redacted::Redacted;
@@ -123,7 +122,7 @@ pub(super) async fn read(
     if let Some(metadata) = metadata {
         cluster.index.told(*kind, &metadata);
         // The version that was read, not a newer one that an event has told of meanwhile.
-        let seen = Known::Present(reference_metadata(&metadata));
+        let seen = Known::Present(ReferenceMetadata::read(&metadata));
         o.references.insert(used.object.clone(), seen);
     }
     Ok(data)

@@ -9,17 +9,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::domain::address::AddressPolicy;
 use crate::domain::consent::ConsentPolicy;
-use crate::domain::crd::OAuthClientCredential;
+use crate::domain::crd::{ALLOWED_TOKEN_HOSTS, OAuthClientCredential};
 use crate::domain::fingerprint::{self, ReferenceVersion};
 use crate::domain::output::Shape;
 use crate::domain::plan::{self, Fault, RequestPlan};
 use crate::domain::reason::Reason;
 use crate::domain::reference::{Object, ObjectKind, UsedObject, references, used_objects};
 use crate::domain::schedule::SchedulePolicy;
-use crate::domain::secret::{Record, TargetMetadata};
+use crate::domain::secret::{Record, TargetMetadata, resource_version};
 
 pub use remembered::{Foreign, Refusal, RefusedWrite, Remembered, Retry};
 
@@ -72,6 +73,25 @@ pub struct ReferenceMetadata {
     pub allowed_token_hosts: Option<String>,
     /// When its data was written last, as `managedFields` tell.
     pub data_changed_at: Option<Timestamp>,
+}
+
+impl ReferenceMetadata {
+    /// Reads what matters from the metadata of an object.
+    pub fn read(metadata: &ObjectMeta) -> Self {
+        let annotations = metadata.annotations.as_ref();
+        let writes_of_data = metadata.managed_fields.iter().flatten().filter(|entry| {
+            entry.fields_v1.as_ref().is_some_and(|fields| fields.0.get("f:data").is_some())
+        });
+        Self {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            resource_version: resource_version(metadata),
+            allowed_token_hosts: annotations.and_then(|all| all.get(ALLOWED_TOKEN_HOSTS)).cloned(),
+            data_changed_at: writes_of_data
+                .filter_map(|entry| entry.time.as_ref().map(|time| time.0))
+                .max()
+                .or_else(|| metadata.creation_timestamp.as_ref().map(|time| time.0)),
+        }
+    }
 }
 
 /// Another credential that names the same target.

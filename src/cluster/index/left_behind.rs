@@ -9,10 +9,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Key, Mark, Name, Told};
+use super::{Entry, Key, Mark, Name, State, Told, secret};
 use crate::domain::crd::OWNER_UID;
-use crate::domain::observation::LeftBehind;
-use crate::domain::secret::TargetMetadata;
+use crate::domain::observation::{LeftBehind, ReferenceMetadata};
+use crate::domain::secret::{TargetMetadata, resource_version};
 
 /// What is left of renamed targets; most of the time nothing.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ struct Left {
 
 impl LeftSecrets {
     /// Takes in a Secret that the credential with this UID owns beside its target, which it was before.
-    pub(super) fn insert(&mut self, key: Key, uid: String, told: Told, was_target: bool) {
+    fn insert(&mut self, key: Key, uid: String, told: Told, was_target: bool) {
         let known = self.by_key.get(&key);
         let was_target = was_target || known.is_some_and(|left| left.was_target && left.uid == uid);
         if known.is_none_or(|left| left.told.version <= told.version) {
@@ -73,8 +73,54 @@ impl LeftSecrets {
     }
 }
 
+impl State {
+    /// A target of another name leaves its Secret behind, and finds one that it left before.
+    pub(super) fn take_along(&mut self, name: &Name, before: &Entry, now: &Entry) {
+        if before.uid != now.uid {
+            self.left_behind.forget(&before.uid);
+            return;
+        }
+        if before.target == now.target {
+            return;
+        }
+        let key = |target: &str| (name.0.clone(), secret(target));
+        let (old, new) = (key(&before.target), key(&now.target));
+        let told = self.objects.get(&old);
+        let is_ours = told.is_some_and(|told| {
+            let target = told.object.as_ref().and_then(|object| object.1.as_ref());
+            target.is_some_and(|target| target.is_owned_by(&now.uid))
+        });
+        if let Some(told) = told.filter(|_| is_ours).cloned() {
+            self.left_behind.insert(old, now.uid.clone(), told, true);
+        }
+        if let Some(told) = self.left_behind.remove(&new) {
+            self.objects.entry(new).or_insert(told);
+        }
+    }
+
+    /// The credential to wake because it owns this Secret under another name than its target's.
+    pub(super) fn left_by(&mut self, key: &Key, metadata: &ObjectMeta) -> Option<Name> {
+        let claims = claimed_by(metadata);
+        let target = (!claims.is_empty()).then(|| TargetMetadata::read(metadata));
+        let owner = target.as_ref().and_then(|target| owner_by_both_proofs(&claims, target));
+        let name = owner.and_then(|uid| self.by_uid.get(uid)).filter(|name| name.0 == key.0);
+        let elsewhere = name.cloned().filter(|name| {
+            self.credentials.get(name).is_some_and(|entry| entry.target != key.1.name)
+        });
+        let (Some(name), Some(uid)) = (elsewhere, owner) else {
+            self.left_behind.remove(key);
+            return None;
+        };
+        self.changes += 1;
+        let object = Some((ReferenceMetadata::read(metadata), target.clone()));
+        let told = Told { version: resource_version(metadata), changed: self.changes, object };
+        self.left_behind.insert(key.clone(), uid.to_owned(), told, false);
+        Some(name)
+    }
+}
+
 /// The UIDs of the credentials that a Secret may belong to; none for nearly every Secret of a cluster.
-pub(super) fn claimed_by(metadata: &ObjectMeta) -> BTreeSet<&str> {
+fn claimed_by(metadata: &ObjectMeta) -> BTreeSet<&str> {
     let annotation = metadata.annotations.as_ref().and_then(|all| all.get(OWNER_UID));
     let owners = metadata.owner_references.iter().flatten();
     let controllers = owners.filter(|owner| owner.controller == Some(true));
@@ -83,6 +129,9 @@ pub(super) fn claimed_by(metadata: &ObjectMeta) -> BTreeSet<&str> {
 }
 
 /// The credential that owns the Secret, by both proofs.
-pub(super) fn owner<'a>(claims: &BTreeSet<&'a str>, target: &TargetMetadata) -> Option<&'a str> {
+fn owner_by_both_proofs<'a>(
+    claims: &BTreeSet<&'a str>,
+    target: &TargetMetadata,
+) -> Option<&'a str> {
     claims.iter().copied().find(|uid| target.is_owned_by(uid))
 }
