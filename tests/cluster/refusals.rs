@@ -30,6 +30,7 @@ const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnecti
 pub fn tests(suite: &Suite) -> Vec<Trial> {
     vec![
         suite.shared("an_unusable_client_secret_is_named_and_its_correction_tried", unusable),
+        suite.shared("what_a_spec_names_that_there_is_not_is_told_in_its_reason", named_in_vain),
         suite.shared("a_client_secret_lost_while_a_token_lives_leaves_it_ready", lost_meanwhile),
         suite.shared("a_client_secret_that_stays_away_lets_the_token_expire", stays_away),
         suite.shared(
@@ -84,6 +85,32 @@ fn faults() -> Vec<Fault> {
             &["Secret of-lines", "client-secret", "control character"],
         ),
     ]
+}
+
+/// The reasons that no other test reaches on a cluster.
+async fn named_in_vain(world: Arc<World>) -> Outcome {
+    let tenant = Tenant::with_client_secret(&world, HOUR).await?;
+    // Port 9 is "discard": nobody listens there.
+    let nobody = "localhost:9";
+    let values = json!({"client-id": tenant.client_id, "client-secret": tenant.client_secret});
+    tenant.apply_consenting_secret("consents", nobody, values).await?;
+    let provider = json!({"tokenURL": null, "provider": {"name": "Nowhere"}});
+    let certificate = json!({"tls": {"clientCertificateSecretRef": {"name": "nowhere"}}});
+    let bundle = json!({"tls": {"caBundleRef": {"kind": "ConfigMap", "name": "nowhere"}}});
+    let issuer = json!({"tokenURL": null, "issuer": format!("https://{nobody}"),
+        "credentialsSecretRef": {"name": "consents"}});
+    for (name, spec, condition, reason) in [
+        ("provider", provider, "ResolvedRefs", "ProviderUnknown"),
+        ("certificate", certificate, "ResolvedRefs", "CertificateNotFound"),
+        ("bundle", bundle, "ResolvedRefs", "CABundleNotFound"),
+        ("issuer", issuer, "RequestSucceeded", "DiscoveryFailed"),
+    ] {
+        tenant.apply(name, spec).await?;
+        tenant.wait_condition(name, condition, "False", reason).await?;
+        tenant.wait_condition(name, "Ready", "False", reason).await?;
+    }
+    ensure!(tenant.token_requests().await? == 0, "no token request");
+    Ok(())
 }
 
 /// Each correction ends with the line end that `echo` and editors leave.
