@@ -15,7 +15,7 @@ use oauthcc_harness::wait::{holds_for, wait_for};
 use oauthcc_operator::domain::crd::RENEW_REQUESTED_AT;
 use serde_json::json;
 
-use crate::tenant::Tenant;
+use crate::tenant::{ALL_GOOD, Tenant};
 use crate::witness::Witness;
 use crate::world::{SOON, World};
 use crate::{Outcome, Suite};
@@ -27,6 +27,8 @@ type Version = (&'static str, (String, String), Option<String>);
 
 pub fn tests(suite: &Suite) -> Vec<Trial> {
     vec![
+        suite
+            .own_world("a_target_renamed_while_the_operator_was_down_is_moved", renamed_while_down),
         suite.own_world("a_killed_operator_starts_again_without_a_request_or_a_write", fresh),
         suite.own_world("a_kill_before_the_answer_costs_one_grant_more", before_the_answer),
         suite.own_world("a_kill_during_the_write_costs_at_most_one_grant_more", during_the_write),
@@ -160,5 +162,33 @@ async fn during_the_write(world: Arc<World>) -> Outcome {
     ensure!((2..=3).contains(&requests), "{requests} token requests for two tokens");
     witness.wait_revision(&["crm"], 3, HALF_MINUTE).await?;
     ensure!(tenant.token_requests().await? == requests + 1, "one request for the next rotation");
+    Ok(())
+}
+
+/// The same token under the new name, and the old Secret gone.
+async fn renamed_while_down(world: Arc<World>) -> Outcome {
+    let tenant = Tenant::with_client_secret(&world, HOUR).await?;
+    tenant.apply("crm", json!({})).await?;
+    tenant.wait_ready("crm").await?;
+    tenant.expect_events("crm", &["TokenIssued"]).await?;
+    let token = tenant.token("crm").await?;
+    let operator = world.take_operator()?;
+    operator.kill();
+    operator.ended(SOON).await?;
+    drop(operator);
+    tenant.apply("crm", json!({"target": {"name": "elsewhere"}})).await?;
+    let mark = tenant.mark().await?;
+    world.start_operator().await?;
+    tenant.wait_conditions("crm", ALL_GOOD).await?;
+    ensure!(tenant.token("elsewhere").await? == token, "another token");
+    wait_for("the old Secret to be gone", SOON, async || {
+        ensure!(tenant.secrets().get_opt("crm").await?.is_none(), "it is there");
+        Ok(())
+    })
+    .await?;
+    ensure!(tenant.token_requests().await? == 1, "no token request more");
+    let calls = world.calls(mark, &tenant.namespace).await?;
+    let count = |call: &str| calls.iter().find(|(made, _)| made == call).map_or(0, |(_, n)| *n);
+    ensure!((count("patch secrets"), count("delete secrets")) == (1, 1), "{calls:?}");
     Ok(())
 }
