@@ -53,15 +53,14 @@ pub async fn confirm(cluster: &Cluster, o: &Observation) -> Result<(), Prevented
     Ok(())
 }
 
-/// Whether the managed Secret is gone because its credential is: the garbage collector may be told of a
-/// deletion before we are, and no token must be asked for then. Looked up only where a Secret was
-/// there and is gone.
+/// Whether the Secret at the target's name is gone because the credential is: the garbage collector may be
+/// told of a deletion before we are, and no token must be asked for then. Looked up only where a Secret
+/// was there and is gone.
 ///
 /// # Errors
 /// The API server did not answer.
 pub async fn is_collected(cluster: &Cluster, o: &Observation) -> Result<bool, ReadError> {
-    let was_there = o.token_was_lost() || o.memory.foreign.is_some();
-    if o.target != Known::Absent || !was_there {
+    if o.target != Known::Absent || !o.memory.target_seen {
         return Ok(false);
     }
     let name = o.credential.metadata.name.as_deref().unwrap_or_default();

@@ -92,6 +92,7 @@ fn learned(o: &Observation, decision: &Decision, step: &Step, now: Timestamp) ->
         memory.waiting_since = None;
     }
     memory.record = o.record().or(memory.record);
+    memory.target_seen |= o.target.present().is_some();
     memory.foreign = foreign(o, now);
     memory
 }

@@ -67,6 +67,7 @@ pub fn seed(o: &Observation) -> Remembered {
         retry: seeded_retry(o),
         refused_write: seeded_refused_write(o),
         record,
+        target_seen: status.binding.is_some(),
         handled_renew_request: status.last_handled_renew_request,
         granted_scopes: scopes,
         endpoint: status.endpoint,

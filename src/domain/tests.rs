@@ -622,6 +622,22 @@ fn a_rival_is_warned_of_at_once_and_what_a_deleted_one_left_after_half_a_minute(
 }
 
 #[test]
+fn a_secret_that_was_there_is_remembered_while_its_successor_waits_for_its_turn() {
+    let mut life = Life::new(&json!({}));
+    life.o.target = Known::Present(TargetMetadata::default());
+    life.look();
+    assert!(life.is(status::READY, "False", Reason::SecretNotOwned));
+    // Collected, perhaps with its credential: nothing is asked for before that is looked up, whenever its
+    // turn comes.
+    life.o.target = Known::Absent;
+    let decision = decide(&life.o, life.now);
+    assert_eq!(decision, Decision::Request(Trigger::SecretMissing));
+    let waiting = conclude(&life.o, &decision, &Step::Waiting(life.now), life.now);
+    assert!(waiting.memory.foreign.is_none());
+    assert!(waiting.memory.target_seen);
+}
+
+#[test]
 fn another_token_key_is_written_without_a_request_or_an_event() {
     let mut life = Life::new(&json!({}));
     life.run_for(Duration::from_secs(60));

@@ -49,6 +49,8 @@ pub struct Remembered {
     pub granted_scopes: Option<Vec<String>>,
     /// The endpoint that was asked last, without query.
     pub endpoint: Option<String>,
+    /// Whether a Secret, whosever it is, has been seen at the target's name.
+    pub target_seen: bool,
     /// The Secret of somebody else at the target's name, while there is one.
     pub foreign: Option<Foreign>,
     /// How far the token of a deleted credential is revoked.
@@ -138,6 +140,7 @@ impl Remembered {
             grant_notices: Vec::new(),
             refused_write: None,
             unrepairable: None,
+            target_seen: true,
             ..self
         }
     }
