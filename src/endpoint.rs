@@ -1,11 +1,11 @@
-//! Sends token requests and revocations and fetches metadata, and brings back what was answered (design D7). In: a
-//! finished `TokenRequest`, or an issuer. Out: `Asked`. The parts lie in `endpoint/`: `transport` builds
-//! clients by trust and identity, `resolver` guards addresses, `metadata` finds token endpoints, `fault`
-//! names what went wrong below HTTP, `recent` bounds what is kept.
+//! Sends token requests and revocations and fetches metadata, and brings back what was answered (design
+//! D7). In: a finished `TokenRequest`, or an issuer. Out: `Asked`. The parts lie in `endpoint/`:
+//! `transport` builds clients by trust and identity, `resolver` guards addresses, `metadata` finds token
+//! endpoints, `fault` names what went wrong below HTTP, `recent` bounds what is kept.
 //!
-//! **Invariant:** one call of `ask` or `revoke` is at most one request that a server sees: no redirect, no retry, no
-//! cookie, no proxy but the one of `--proxy`. No text of reqwest's or of the endpoint's leaves this
-//! room, since both may hold the URL or a secret.
+//! **Invariant:** one call of `ask` or `revoke` is at most one request that a server sees: no redirect,
+//! no retry, no cookie, no proxy but the one of `--proxy`. No text of reqwest's or of the endpoint's
+//! leaves this room, since both may hold the URL or a secret.
 
 use std::{fmt, net::Ipv4Addr, sync::Arc, time::Duration};
 

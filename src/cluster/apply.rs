@@ -24,9 +24,8 @@ use crate::domain::notice::Notice;
 use crate::domain::observation::{Known, Observation, Remembered};
 use crate::domain::output::{self, Content};
 use crate::domain::reason::Reason;
-use crate::domain::redacted::Redacted;
 use crate::domain::reference::{Object, ObjectKind};
-use crate::domain::secret::{self, ManagedSecret, TargetMetadata, resource_version};
+use crate::domain::secret::{ManagedSecret, TargetMetadata, resource_version};
 
 /// What became of an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,23 +137,8 @@ pub async fn apply(
 /// # Errors
 /// Why it would not, in the form that is remembered.
 pub async fn dry_run(cluster: &Cluster, o: &Observation) -> Result<(), RefusedSecret> {
-    let record = o.memory.record.clone().unwrap_or_else(|| secret::Record {
-        issued_at: Timestamp::UNIX_EPOCH,
-        expires_at: Timestamp::UNIX_EPOCH,
-        revision: 1,
-        fingerprint: String::new(),
-        inputs_version: String::new(),
-        token_key: o.credential.spec.token_key().to_owned(),
-        refresh_at: None,
-    });
-    let dry = || Redacted::new("dry-run".to_owned());
-    let placeholder = ManagedSecret {
-        token: dry(),
-        token_type: "Bearer".to_owned(),
-        record,
-        response_values: o.shape().response.into_values().map(|at| (at, dry())).collect(),
-        previous: None,
-    };
+    let mut placeholder = output::stand_in(&o.credential.spec);
+    placeholder.record = o.memory.record.clone().unwrap_or(placeholder.record);
     let params = PatchParams::apply(FIELD_MANAGER).force().dry_run();
     let content = output::content(&o.credential.spec, &placeholder).map_err(unwritable)?;
     match patch(cluster, o, (&placeholder, &content), &params).await {
@@ -195,10 +179,11 @@ async fn write_secret(
     match &seen.target {
         Known::Present(_) if seen.writable_target().is_none() => return Err(not_ours(o)),
         Known::Present(target) if written_by_an_earlier_try(target) => return Ok(()),
-        Known::Present(target)
-            if target.record().is_some_and(|held| held.issued_at > secret.record.issued_at) =>
+        // A newer token of ours is there: this one is dropped.
+        Known::Present(_)
+            if seen.record().is_some_and(|held| held.issued_at > secret.record.issued_at) =>
         {
-            return Ok(()); // A newer token is there: ours is dropped.
+            return Ok(());
         }
         // A repair writes back what it read: bytes that somebody changed since must not become ours.
         Known::Present(target) if o.memory.granted.is_none() && !holds_the_token(o, target) => {

@@ -41,8 +41,8 @@ pub enum FinalizerError {
 }
 
 /// Puts the finalizer on the credential, or takes it away; `false` where the credential is gone, or
-/// going before it could be put there. Where the
-/// list is another than was known, it is read and written once more.
+/// going before it could be put there. Where the list is another than was known, it is read and written
+/// once more.
 ///
 /// # Errors
 /// The API server did not take it.

@@ -254,9 +254,10 @@ impl Index {
         self.known(namespace, &object, |object| object.1.clone())
     }
 
-    /// The Secrets that the credential with this UID owns under other names than its target's.
-    pub fn left_behind(&self, uid: &str) -> Vec<LeftBehind> {
-        self.lock().left_behind.of(uid)
+    /// The Secrets that were the target of the credential with this UID, as this process has seen, or as
+    /// its status tells with the name `bound`, and that it still owns.
+    pub fn left_behind(&self, uid: &str, bound: Option<&str>) -> Vec<LeftBehind> {
+        self.lock().left_behind.of(uid, bound)
     }
 
     /// The other credentials that name the same target.

@@ -30,9 +30,7 @@ pub fn observe(cluster: &Cluster, credential: &Arc<OAuthClientCredential>) -> Ob
     };
     let status = observation.credential.status.as_ref();
     let bound = status.and_then(|status| status.binding.as_ref()).map(|binding| &binding.name);
-    let mut left_behind = cluster.index.left_behind(uid);
-    left_behind.retain(|left| left.was_target || bound == Some(&left.name));
-    observation.left_behind = left_behind;
+    observation.left_behind = cluster.index.left_behind(uid, bound.map(String::as_str));
     for used in observation.used_objects() {
         let known = cluster.index.reference(&namespace, &used.object);
         observation.references.insert(used.object, known);

@@ -10,7 +10,6 @@ use super::read::{self, ClientSecret, Data, Prevented, ReadError, prevented, ref
 use super::{Cluster, namespace};
 use crate::domain::consent::TokenEndpoint;
 use crate::domain::crd::{EXPIRES_AT_KEY, TOKEN_TYPE_KEY};
-use crate::domain::decide;
 use crate::domain::oauth::{self, ClientCertificate, RequestValues};
 use crate::domain::observation::{Known, Observation};
 use crate::domain::output;
@@ -116,7 +115,9 @@ pub async fn compare(
     let values = values(&seen, &all, &read)?;
     let token = match seen.record() {
         Some(record) => {
-            let secret = read_own(cluster, &seen, seen.credential.target_name()).await?;
+            let name = seen.credential.target_name();
+            let secret = read_own(cluster, &seen, name).await;
+            let secret = secret.map_err(|error| prevented(o, ObjectKind::Secret, name, error))?;
             let mut texts = secret.map(|secret| secret.texts()).unwrap_or_default();
             texts.remove(&record.token_key).filter(|token| !token.expose().is_empty())
         }
@@ -136,19 +137,16 @@ pub async fn read_back(
     from: &str,
     now: Timestamp,
 ) -> Result<Option<ManagedSecret>, Prevented> {
-    let mark = cluster.index.mark();
-    let Some(secret) = read_own(cluster, o, from).await? else {
-        let gone = Object { kind: ObjectKind::Secret, name: from.to_owned() };
-        cluster.index.not_found(namespace(o), &gone, mark);
-        return Ok(None);
-    };
+    let secret = read_own(cluster, o, from).await;
+    let secret = secret.map_err(|error| prevented(o, ObjectKind::Secret, from, error))?;
+    let Some(secret) = secret else { return Ok(None) };
     // Judged by the metadata of this very read: an edit since the event must not become ours.
     let (o, held) = &as_read(cluster, o, &secret);
     let spec_key = o.credential.spec.token_key();
     let key = o.record().map_or_else(|| spec_key.to_owned(), |record| record.token_key);
     let known = o.record().is_some() || o.token_lies_as_asked();
     // What only a grant brings is not to be written without.
-    let whole = known && o.own_target().is_some() && !decide::lacks_response_values(o);
+    let whole = known && o.own_target().is_some() && !o.lacks_response_values();
     let token = held.ours(&key).filter(|token| whole && !token.expose().is_empty()).cloned();
     let expires_at = held.ours(EXPIRES_AT_KEY).and_then(|text| text.expose().parse().ok());
     let recovered = || held.target.recovered_record(expires_at, &key, now);
@@ -179,12 +177,7 @@ pub(super) async fn with_previous(
     // A repair has read the Secret already, and a first token has none before it.
     let asked = asked.filter(|_| o.memory.granted.is_some() && o.own_target().is_some());
     let Some(keys) = asked else { return Ok((o.clone(), secret.clone())) };
-    let name = o.credential.target_name();
-    let mark = cluster.index.mark();
-    let api = cluster.secrets(o);
-    let Some(found) = cluster.calls.make(|| api.get_opt(name)).await? else {
-        let gone = Object { kind: ObjectKind::Secret, name: name.to_owned() };
-        cluster.index.not_found(namespace(o), &gone, mark);
+    let Some(found) = read_own(cluster, o, o.credential.target_name()).await? else {
         return Ok((Observation { target: Known::Absent, ..o.clone() }, secret.clone()));
     };
     let (o, held) = as_read(cluster, o, &found);
@@ -272,12 +265,18 @@ fn text_value(
     })
 }
 
+/// A Secret that is ours or was, with its values; that there is none is told to the index.
 async fn read_own(
     cluster: &Cluster,
     o: &Observation,
     name: &str,
-) -> Result<Option<ClientSecret>, Prevented> {
+) -> Result<Option<ClientSecret>, kube::Error> {
+    let mark = cluster.index.mark();
     let api = cluster.secrets(o);
-    let found = cluster.calls.make(|| api.get_opt(name)).await;
-    found.map_err(|error| prevented(o, ObjectKind::Secret, name, error))
+    let found = cluster.calls.make(|| api.get_opt(name)).await?;
+    if found.is_none() {
+        let gone = Object { kind: ObjectKind::Secret, name: name.to_owned() };
+        cluster.index.not_found(namespace(o), &gone, mark);
+    }
+    Ok(found)
 }

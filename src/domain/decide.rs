@@ -159,7 +159,7 @@ fn target_renamed(o: &Observation, now: Timestamp) -> Option<Decision> {
 /// A token that is whole and lives needs no grant, whatever happened around it; unless a value of the
 /// response is missing, which a grant alone brings.
 fn target_drifted(o: &Observation, now: Timestamp) -> Option<Decision> {
-    let target = o.own_target().filter(|_| !lacks_response_values(o))?;
+    let target = o.own_target().filter(|_| !o.lacks_response_values())?;
     let fought = o.was_changed_by_somebody_else() && o.memory.contention.repair_allowed_at() > now;
     if o.memory.unrepairable == Some(target.resource_version) || write_waits(o, now) || fought {
         return None;
@@ -206,13 +206,13 @@ pub fn due(o: &Observation, now: Timestamp) -> Option<Trigger> {
     let Some(record) = o.record() else {
         let repairable = o.memory.unrepairable != Some(target.resource_version)
             && o.token_lies_as_asked()
-            && !lacks_response_values(o);
+            && !o.lacks_response_values();
         return (!repairable).then_some(Trigger::SecretDrift);
     };
     if !fingerprint::fits_spec(&record.fingerprint, &o.request_digest()) {
         return Some(Trigger::SpecChanged);
     }
-    if lacks_response_values(o) {
+    if o.lacks_response_values() {
         return Some(Trigger::SecretDrift);
     }
     if o.memory.changed.is_some() && o.memory.changed == o.inputs_version() {
@@ -229,11 +229,6 @@ pub fn due(o: &Observation, now: Timestamp) -> Option<Trigger> {
     }
     // What was asked for and failed is still wanted: a renew request, or the token of other values.
     o.retry().map(|_| Trigger::CredentialsChanged)
-}
-
-/// Whether the managed Secret lacks a value of the response that the spec asks for.
-pub fn lacks_response_values(o: &Observation) -> bool {
-    o.own_target().is_some_and(|target| target.lacks_response_values(&o.shape()))
 }
 
 /// When the token that is held is renewed or asked about again; `None` without one.

@@ -5,13 +5,12 @@
 //! and every note begins with its reason: a folded event keeps its first note for good.
 
 use crate::domain::crd::OAuthClientCredentialStatus;
-use crate::domain::decide::{self, Trigger};
+use crate::domain::decide::Trigger;
 use crate::domain::oauth::Grant;
 use crate::domain::observation::Observation;
 use crate::domain::reason::Reason;
 use crate::domain::remember::{Attempt, Step};
 use crate::domain::schedule::{SHORT_LIFETIME, span};
-use crate::domain::secret::TargetMetadata;
 use crate::domain::status::{
     Facts, READY, REQUEST_SUCCEEDED, RESOLVED_REFS, SECRET_SYNCED, previous,
 };
@@ -62,14 +61,6 @@ pub fn of_grant(facts: &Facts<'_>, before: &Observation, attempt: &Attempt) -> V
     notices
 }
 
-/// Whether a token is asked for because of a value of the response that the spec has come to ask for.
-fn asks_for_a_new_value(before: &Observation) -> bool {
-    let written = before.own_target().and_then(TargetMetadata::output_version);
-    decide::lacks_response_values(before)
-        && before.record().is_some()
-        && !before.shape().fits(written)
-}
-
 /// The token of a deleted credential was revoked.
 pub fn token_revoked(host: &str) -> Notice {
     normal("TokenRevoked", &format!("the token was revoked at {host}, its credential is deleted"))
@@ -99,10 +90,12 @@ fn granted(before: &Observation, attempt: &Attempt) -> Option<Notice> {
         Trigger::SecretMissing if !had_token => {
             Some(normal("TokenIssued", "the first token is in the managed Secret"))
         }
-        Trigger::SecretDrift if asks_for_a_new_value(before) => after_failure(before),
+        Trigger::SecretDrift if before.record().is_some() && before.asks_for_a_new_value() => {
+            after_failure(before)
+        }
         Trigger::SecretMissing | Trigger::SecretDrift => Some(normal(
             "SecretDriftRepaired",
-            if decide::lacks_response_values(before) {
+            if before.lacks_response_values() {
                 "a value of the response was missing or altered and came with a new token"
             } else {
                 "the token was missing or altered and is replaced by a new one"

@@ -112,8 +112,6 @@ pub struct LeftBehind {
     pub name: String,
     /// What its metadata tell.
     pub metadata: TargetMetadata,
-    /// Whether this process has seen it as the target.
-    pub was_target: bool,
 }
 
 /// Whom the owner of a Secret hands it over to.
@@ -279,13 +277,21 @@ impl Observation {
     pub fn token_was_lost(&self) -> bool {
         match self.own_target() {
             None => self.memory.record.is_some() && !self.takes_over(),
-            Some(target) => {
-                let shape = self.shape();
-                let value_lost =
-                    target.lacks_response_values(&shape) && shape.fits(target.output_version());
-                self.record().is_none() || value_lost
-            }
+            Some(_) if self.record().is_none() => true,
+            Some(_) => self.lacks_response_values() && !self.asks_for_a_new_value(),
         }
+    }
+
+    /// Whether the managed Secret lacks a value of the response that the spec asks for: a grant alone
+    /// brings it.
+    pub fn lacks_response_values(&self) -> bool {
+        self.own_target().is_some_and(|target| target.lacks_response_values(&self.shape()))
+    }
+
+    /// Whether it lacks one that the spec has come to ask for, which nobody has removed.
+    pub fn asks_for_a_new_value(&self) -> bool {
+        let written = self.own_target().and_then(TargetMetadata::output_version);
+        self.lacks_response_values() && !self.shape().fits(written)
     }
 
     /// Whether the managed Secret differs from what we wrote, by no edit of the spec.

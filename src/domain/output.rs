@@ -146,8 +146,8 @@ pub fn fault(spec: &OAuthClientCredentialSpec) -> Option<Fault> {
     })
 }
 
-/// A token that opens nothing, to try a template with.
-fn stand_in(spec: &OAuthClientCredentialSpec) -> ManagedSecret {
+/// A token that opens nothing, to try a template or a write with.
+pub fn stand_in(spec: &OAuthClientCredentialSpec) -> ManagedSecret {
     let record = Record {
         issued_at: Timestamp::UNIX_EPOCH,
         expires_at: Timestamp::UNIX_EPOCH,
@@ -157,12 +157,12 @@ fn stand_in(spec: &OAuthClientCredentialSpec) -> ManagedSecret {
         token_key: spec.token_key().to_owned(),
         refresh_at: None,
     };
-    let token = Redacted::new("a-token-that-opens-nothing".to_owned());
+    let nothing = || Redacted::new("a-token-that-opens-nothing".to_owned());
     ManagedSecret {
-        token,
+        token: nothing(),
         token_type: "Bearer".to_owned(),
         record,
-        response_values: BTreeMap::new(),
+        response_values: response_pointers(spec).into_values().map(|at| (at, nothing())).collect(),
         previous: None,
     }
 }
@@ -210,8 +210,7 @@ fn annotation_of(pointers: &BTreeMap<String, String>) -> Option<String> {
 }
 
 /// The digest of forms, templates, type and deletion policy: metadata can't tell an edit under the same
-/// key otherwise. Their
-/// order says nothing, and nothing of it is secret.
+/// key otherwise. Their order says nothing, and nothing of it is secret.
 fn version(spec: &OAuthClientCredentialSpec) -> Option<String> {
     let mut formats: Vec<_> = formats(spec).iter().collect();
     let template = template(spec).filter(|template| **template != Template::default());

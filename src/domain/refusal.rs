@@ -236,7 +236,8 @@ pub fn foreign_target(o: &Observation) -> Option<Refusal> {
         Some(Heir::Ourselves) => return None,
         Some(Heir::Rival(rival)) => {
             let message = format!(
-                "the annotation {} of Secret {name} hands it over to credential {}: remove the                  annotation, or give this credential another spec.target.name",
+                "the annotation {} of Secret {name} hands it over to credential {}: remove the \
+                 annotation, or give this credential another spec.target.name",
                 crd::ADOPT_BY,
                 rival.name
             );

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::crd::{OAuthClientCredentialStatus, RENEW_REQUESTED_AT};
-use crate::domain::decide::{self, Trigger};
+use crate::domain::decide::Trigger;
 use crate::domain::fingerprint::{self, SecretValues};
 use crate::domain::oauth::{Asked, Grant, Lifetime, RequestError};
 use crate::domain::observation::{Observation, Refusal, RefusedWrite, Remembered, Retry};
@@ -324,7 +324,7 @@ fn after_grant(
     let reuse_retry_at = Some(schedule::reuse_retry_at(policy, now, expires_at));
     let same = difference(expires_at, held.expires_at) <= schedule::SAME_EXPIRY;
     let memory = Remembered { reuse_retry_at, ..memory };
-    let whole = !decide::lacks_response_values(o);
+    let whole = !o.lacks_response_values();
     if same && whole {
         return memory;
     }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::conclude::{Outcome, conclude};
 use super::consent::ConsentPolicy;
 use super::crd::{self, OAuthClientCredential, OAuthClientCredentialSpec};
-use super::decide::{self, Decision, Trigger, decide};
+use super::decide::{Decision, Trigger, decide};
 use super::fingerprint::SecretValues;
 use super::oauth::{Asked, Grant, Lifetime, RequestError};
 use super::observation::{

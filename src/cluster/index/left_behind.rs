@@ -55,17 +55,16 @@ impl LeftSecrets {
         });
     }
 
-    /// What the credential with this UID has left, by name.
-    pub(super) fn of(&self, uid: &str) -> Vec<LeftBehind> {
-        let own = self.by_key.iter().filter(|(_, left)| left.uid == uid);
+    /// What the credential with this UID has left, by name: what was its target before, by what is
+    /// remembered or by the name that its status is `bound` to.
+    pub(super) fn of(&self, uid: &str, bound: Option<&str>) -> Vec<LeftBehind> {
+        let own = self.by_key.iter().filter(|((_, secret), left)| {
+            left.uid == uid && (left.was_target || bound == Some(secret.name.as_str()))
+        });
         let mut all: Vec<_> = own
             .filter_map(|((_, secret), left)| {
                 let metadata = left.told.object.as_ref()?.1.clone()?;
-                Some(LeftBehind {
-                    name: secret.name.clone(),
-                    metadata,
-                    was_target: left.was_target,
-                })
+                Some(LeftBehind { name: secret.name.clone(), metadata })
             })
             .collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));

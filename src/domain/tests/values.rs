@@ -97,7 +97,7 @@ fn a_value_that_is_gone_costs_one_grant_and_everything_else_none() {
             }
             life.run_for(MINUTE);
             assert_eq!((life.requests.len(), life.writes), (1 + grants, 2), "{what}");
-            assert!(!decide::lacks_response_values(&life.o), "{what}");
+            assert!(!life.o.lacks_response_values(), "{what}");
             assert!(life.is(status::READY, "True", Reason::TokenValid), "{what}");
             let told = life.notices.last().copied();
             let drift = what != "the version of the forms";

@@ -53,7 +53,8 @@ pub struct Stage {
     line: &'static str,
     steps: Arc<Steps>,
     events: BTreeMap<String, Vec<&'static str>>,
-    tokens: BTreeMap<String, String>,
+    /// The latest token that was seen.
+    token: Option<String>,
     requests: usize,
 }
 
@@ -121,9 +122,16 @@ impl Stage {
 
     fn of(tenant: Tenant, line: &'static str, steps: &Arc<Steps>) -> Self {
         let steps = Arc::clone(steps);
-        let (events, tokens) = (BTreeMap::new(), BTreeMap::new());
         let tenant = Arc::new(tenant);
-        Self { tenant, retries: false, line, steps, events, tokens, requests: 0 }
+        Self {
+            tenant,
+            retries: false,
+            line,
+            steps,
+            events: BTreeMap::new(),
+            token: None,
+            requests: 0,
+        }
     }
 
     /// One step: an edit of, or around, one credential.
@@ -285,7 +293,7 @@ impl Stage {
 
     async fn holds(&mut self, secret: &str, held: Held) -> Outcome {
         let what = format!("Secret {secret} to be {held:?}");
-        let seen = self.tokens.get("last").cloned();
+        let seen = self.token.clone();
         let token = wait_for(&what, COLLECTED, async || {
             let found = self.tenant.secrets().get_opt(secret).await?;
             let token = found
@@ -312,7 +320,7 @@ impl Stage {
         })
         .await?;
         if let (Held::New, Some(token)) = (held, token) {
-            self.tokens.insert("last".to_owned(), token);
+            self.token = Some(token);
         }
         Ok(())
     }
