@@ -194,11 +194,26 @@ fn faults(path: &str, source: &str) -> Vec<String> {
     if !source.starts_with("//! ") {
         faults.push(format!("{path} does not open with what it is"));
     }
+    for (number, line) in without_tests(source).lines().enumerate() {
+        if has_a_gap(line) {
+            faults.push(format!("{path}:{} has a run of spaces in a text", number + 1));
+        }
+    }
     let map_or_root = ["lib.rs", "main.rs"].contains(&path);
     if !map_or_root && !source.contains("**Invariant:**") {
         faults.push(format!("{path} states no invariant"));
     }
     faults
+}
+
+/// Whether a text on this line holds a run of spaces: a literal that was joined without its backslash.
+fn has_a_gap(line: &str) -> bool {
+    let code = line.trim();
+    !code.starts_with("//")
+        && code.match_indices("   ").any(|(at, _)| {
+            let (before, after) = (&code[..at], code[at..].trim_start());
+            before.contains('"') && !before.ends_with("\\n") && !after.starts_with("//")
+        })
 }
 
 /// Tests that outgrew their file: `tests.rs` in the folder of the room.
@@ -292,6 +307,8 @@ fn the_checker_measures_files_and_reads_their_first_lines() {
     assert_eq!(faults("serve.rs", "use std::fmt;\n").len(), 2);
     assert_eq!(said("serve.rs", &"\n".repeat(396)), Vec::<String>::new());
     assert_eq!(said("serve.rs", &"\n".repeat(400)).len(), 1);
+    assert_eq!(said("serve.rs", "let text = \"one   two\";").len(), 1);
+    assert_eq!(said("serve.rs", "let text = \"one:\\n    two\"; // three").len(), 0);
     let tested = format!("\n#[cfg(test)]\n{}", "\n".repeat(1000));
     assert_eq!(said("serve.rs", &tested), Vec::<String>::new());
 }
