@@ -163,6 +163,25 @@ pub async fn read_back(
     }))
 }
 
+/// What the Secrets that are ours hold: the target, and what it was named after before.
+///
+/// # Errors
+/// As [`confirm`].
+pub async fn held(cluster: &Cluster, o: &Observation) -> Result<Vec<Held>, Prevented> {
+    let left = o.left_behind.iter().map(|left| left.name.as_str());
+    let mut all = Vec::new();
+    for name in [o.credential.target_name()].into_iter().chain(left) {
+        let secret = read_own(cluster, o, name).await;
+        let secret = secret.map_err(|error| prevented(o, ObjectKind::Secret, name, error))?;
+        let Some(secret) = secret else { continue };
+        let target = TargetMetadata::read(&secret.metadata);
+        if target.is_owned_by(o.uid()) {
+            all.push(Held { target, texts: secret.texts() });
+        }
+    }
+    Ok(all)
+}
+
 /// A token that was granted, with the one before it where the spec asks for that and there is one: one
 /// GET right before the write, which then names the version that was read.
 ///

@@ -5,7 +5,7 @@
 //! **Invariant:** the owner of every object whose bytes are sent or signed with is asked (design D2); a
 //! message repeats nothing of a URL, which may hold a password.
 
-use crate::domain::consent::{self, Consent, TokenEndpoint, TokenHost};
+use crate::domain::consent::{self, Consent, ConsentPolicy, TokenEndpoint, TokenHost};
 use crate::domain::crd;
 use crate::domain::observation::{Heir, Known, Observation, Refusal, Rival};
 use crate::domain::output;
@@ -131,6 +131,34 @@ pub fn not_consented(o: &Observation, host: &TokenHost) -> Option<Fault> {
         })
     };
     not_listed(o, host).or_else(withheld)
+}
+
+/// Why a live token may not be sent to the host that `spec.revocation.url` names: it is another one than
+/// that of the token endpoint, and nobody beside the author of the spec has named it. Where no object that
+/// is used needs its owner's consent, nobody else would have been asked.
+pub fn not_for_revocation(
+    o: &Observation,
+    host: &TokenHost,
+    endpoint: &TokenHost,
+) -> Option<Fault> {
+    let strict = ConsentPolicy { required: true, cluster_wide: None };
+    let consents = |used: &UsedObject| {
+        let seen = o.known(&used.object).present();
+        let annotation = seen.and_then(|seen| seen.allowed_token_hosts.as_deref());
+        used.needs_consent && consent::consent(&strict, annotation, host) == Consent::Given
+    };
+    // The list was held against it with everything else.
+    let listed = o.policy.consent.cluster_wide.is_some();
+    let named = listed || host == endpoint || o.used_objects().iter().any(consents);
+    (!named).then(|| Fault {
+        reason: Reason::EndpointNotAllowed,
+        message: format!(
+            "nobody has allowed tokens to be sent to {host}, which is not the host of the token endpoint: \
+             name a revocation endpoint there, add the annotation {}: {host} to a Secret that the \
+             credential uses, or have --allowed-token-hosts of the operator list it",
+            crd::ALLOWED_TOKEN_HOSTS
+        ),
+    })
 }
 
 /// The operator's own list holds for every request, also for one that holds nothing of anybody's.

@@ -12,21 +12,25 @@
 //! **Invariant:** total and pure. A deleted credential is held for 30 s at most, whatever the endpoint
 //! does; and no word of the endpoint's is told.
 
+mod failure;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::domain::conclude::Outcome;
-use crate::domain::crd::REVOKE_FINALIZER;
+use crate::domain::crd::{EXPIRES_AT_KEY, REVOKE_FINALIZER};
 use crate::domain::notice;
-use crate::domain::oauth::RequestError;
-use crate::domain::observation::{Known, Observation, Refusal, Remembered};
+use crate::domain::observation::{Known, Observation, Remembered};
+use crate::domain::output;
 use crate::domain::plan::{Fault, Location};
-use crate::domain::reason::{Class, Reason};
+use crate::domain::reason::Reason;
 use crate::domain::redacted::Redacted;
 use crate::domain::schedule;
-use crate::domain::secret::ManagedSecret;
+use crate::domain::secret::{Held, ManagedSecret, Record};
 use crate::domain::status::{self, Facts};
+
+pub use failure::Failure;
 
 /// The field that names the revocation endpoint.
 pub const FIELD: &str = "spec.revocation.url";
@@ -82,19 +86,6 @@ pub enum Attempted {
     Failed(Failure),
 }
 
-/// Why a token was not revoked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// Why.
-    pub reason: Reason,
-    /// What the event says.
-    pub message: String,
-    /// Whether another attempt may go better.
-    pub may_pass: bool,
-    /// How long the endpoint asks to wait.
-    pub wait: Option<Duration>,
-}
-
 /// What follows for a credential that is being deleted.
 #[derive(Clone, Debug)]
 pub struct Parting {
@@ -147,14 +138,14 @@ fn seen_at(o: &Observation, now: Timestamp) -> Timestamp {
 
 /// Whether a live token may be there, as far as metadata and memory tell.
 fn may_hold_a_token(o: &Observation, now: Timestamp) -> bool {
+    let may_live = |record: Option<Record>| record.is_none_or(|record| record.expires_at > now);
     let in_the_secret = match &o.target {
         Known::Untold => true,
         Known::Absent => false,
-        Known::Present(target) => {
-            target.is_owned_by(o.uid()) && o.record().is_none_or(|record| record.expires_at > now)
-        }
+        Known::Present(target) => target.is_owned_by(o.uid()) && may_live(o.record()),
     };
-    in_the_secret || o.memory.granted.as_ref().is_some_and(|granted| lives(granted, now))
+    let left = || o.left_behind.iter().any(|left| may_live(left.metadata.record()));
+    in_the_secret || left() || o.memory.granted.as_ref().is_some_and(|granted| lives(granted, now))
 }
 
 /// Whether the token that was held did nothing but expire.
@@ -163,29 +154,50 @@ fn has_expired(o: &Observation, now: Timestamp) -> bool {
 }
 
 fn expires_at(o: &Observation) -> Option<Timestamp> {
-    let granted = o.memory.granted.as_ref().map(|granted| granted.record.expires_at);
-    o.record().map(|record| record.expires_at).max(granted)
+    let left = o.left_behind.iter().filter_map(|left| left.metadata.record());
+    let granted = o.memory.granted.as_ref().map(|granted| granted.record.clone());
+    left.chain(granted).chain(o.record()).map(|record| record.expires_at).max()
 }
 
 fn lives(secret: &ManagedSecret, now: Timestamp) -> bool {
     secret.record.expires_at > now
 }
 
-/// Every live token: of the managed Secret as it was read, the one before it where that is kept, and one
-/// that waits to be written.
-pub fn live_tokens(
-    o: &Observation,
-    read: Option<&ManagedSecret>,
-    now: Timestamp,
-) -> Vec<Redacted<String>> {
-    let held = [read, o.memory.granted.as_ref()].into_iter().flatten();
-    let mut tokens = Vec::new();
-    for secret in held {
-        tokens.extend(lives(secret, now).then(|| secret.token.clone()));
-        let before = secret.previous.iter().filter(|before| before.expires_at > now);
-        tokens.extend(before.map(|before| before.token.clone()));
+/// Every live token, each once: of the Secrets that are ours as they were read, the one before it where
+/// that is kept, and one that waits to be written.
+pub fn live_tokens(o: &Observation, held: &[Held], now: Timestamp) -> Vec<Redacted<String>> {
+    let previous = output::previous_keys(&o.credential.spec);
+    let mut found = Vec::new();
+    for held in held {
+        let record = record_of(o, held, now).filter(|record| record.expires_at > now);
+        found.extend(record.and_then(|record| held.ours(&record.token_key).cloned()));
+        let before = previous.as_ref().and_then(|keys| held.previous(keys));
+        found.extend(before.filter(|before| before.expires_at > now).map(|before| before.token));
+    }
+    if let Some(granted) = &o.memory.granted {
+        found.extend(lives(granted, now).then(|| granted.token.clone()));
+        let before = granted.previous.iter().filter(|before| before.expires_at > now);
+        found.extend(before.map(|before| before.token.clone()));
+    }
+    let mut tokens: Vec<Redacted<String>> = Vec::new();
+    for token in found.into_iter().filter(|token| !token.expose().is_empty()) {
+        if tokens.iter().all(|known| known.expose() != token.expose()) {
+            tokens.push(token);
+        }
     }
     tokens
+}
+
+/// What is known of the token in a Secret; where somebody removed the annotations, by memory or data. A
+/// form must not be taken for the token.
+fn record_of(o: &Observation, held: &Held, now: Timestamp) -> Option<Record> {
+    let recovered = || {
+        let applied = held.target.applied.as_ref()?;
+        let data = held.ours(EXPIRES_AT_KEY).and_then(|text| text.expose().parse().ok());
+        let key = o.credential.spec.token_key();
+        o.shape().knows(&applied.data).then(|| held.target.recovered_record(data, key, now))?
+    };
+    held.target.record().or_else(|| o.memory.record.clone()).or_else(recovered)
 }
 
 /// Where the token is revoked, as it is written: a URL, or the issuer whose metadata names one.
@@ -313,76 +325,6 @@ fn told(o: &Observation, revoking: Revoking, now: Timestamp) -> Outcome {
     let tells = status::previous(o, status::SECRET_SYNCED)
         .is_some_and(|told| told.reason == Reason::RevocationPending.as_str());
     Outcome { status: (!tells).then(|| status::status(&facts)), ..outcome }
-}
-
-impl Failure {
-    /// The revocation did not end in time.
-    pub fn late() -> Self {
-        Self {
-            reason: Reason::EndpointUnreachable,
-            message: "there was no complete answer in time (spec.request.timeout)".to_owned(),
-            may_pass: true,
-            wait: None,
-        }
-    }
-
-    /// The Kubernetes API server did not answer what had to be read first.
-    pub fn unread() -> Self {
-        Self::untried("the Kubernetes API server did not answer what had to be read first")
-    }
-
-    /// No assertion can be made.
-    pub fn without_randomness() -> Self {
-        Self::untried("the machine of the operator gives no random numbers")
-    }
-
-    fn untried(message: &str) -> Self {
-        let (reason, message) = (Reason::RevocationPending, message.to_owned());
-        Self { reason, message, may_pass: true, wait: None }
-    }
-
-    /// The endpoint did not revoke, in words of our own.
-    pub fn answered(host: &str, error: &RequestError) -> Self {
-        let class = error.reason.class();
-        let what = match error.status {
-            Some(status) => format!("{host} answered HTTP {status}"),
-            None => format!("no answer from {host}"),
-        };
-        let detail =
-            error.detail.filter(|detail| !detail.is_empty()).or_else(|| advice(error.reason));
-        let message = detail.map_or_else(|| what.clone(), |detail| format!("{what}; {detail}"));
-        Self {
-            reason: error.reason,
-            message,
-            may_pass: matches!(class, Class::Throttled | Class::Transient),
-            wait: error.wait,
-        }
-    }
-}
-
-impl From<Fault> for Failure {
-    fn from(Fault { reason, message }: Fault) -> Self {
-        Self { reason, message, may_pass: false, wait: None }
-    }
-}
-
-impl From<Refusal> for Failure {
-    fn from(Refusal { reason, message, .. }: Refusal) -> Self {
-        Self { reason, message, may_pass: false, wait: None }
-    }
-}
-
-/// What a status alone may mean at a revocation endpoint.
-fn advice(reason: Reason) -> Option<&'static str> {
-    match reason.class() {
-        Class::Credentials | Class::Permission => {
-            Some("the client was refused, or may not revoke this token")
-        }
-        Class::Configuration => Some(
-            "check spec.revocation.url; or the server can't revoke tokens of this kind (RFC 7009 section 2.2.1)",
-        ),
-        Class::Contract | Class::Throttled | Class::Transient | Class::Trust | Class::Local => None,
-    }
 }
 
 #[cfg(test)]

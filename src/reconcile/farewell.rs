@@ -26,7 +26,6 @@ use crate::domain::oauth;
 use crate::domain::observation::{Observation, Refusal, Remembered};
 use crate::domain::plan::Location;
 use crate::domain::reason::Reason;
-use crate::domain::redacted::Redacted;
 use crate::domain::refusal;
 use crate::domain::remember::Step;
 use crate::domain::revocation::{self, Attempted, Failure, Farewell, Parting, live_tokens};
@@ -134,13 +133,14 @@ async fn attempt(
     match in_time {
         Ok(Ok(attempted)) => attempted,
         Ok(Err(failure)) => Attempted::Failed(failure),
-        Err(_late) => Attempted::Failed(Failure::late()),
+        Err(_late) => Attempted::Failed(Failure::late(within)),
     }
 }
 
 /// Reads what is held, finds the endpoint, and has every token revoked there.
 async fn revoke_all(ctx: &Context, o: &Observation) -> Result<Attempted, Failure> {
-    let tokens = held(ctx, o).await?;
+    let held = prepare::held(&ctx.cluster, o).await.map_err(prevented)?;
+    let tokens = live_tokens(o, &held, now());
     if tokens.is_empty() {
         return Ok(Attempted::NothingHeld);
     }
@@ -160,13 +160,6 @@ async fn revoke_all(ctx: &Context, o: &Observation) -> Result<Attempted, Failure
     Ok(Attempted::Revoked(host))
 }
 
-/// The live tokens: of the managed Secret where it is ours, and one that waits to be written.
-async fn held(ctx: &Context, o: &Observation) -> Result<Vec<Redacted<String>>, Failure> {
-    let from = o.credential.target_name();
-    let read = prepare::read_back(&ctx.cluster, o, from, now()).await.map_err(prevented)?;
-    Ok(live_tokens(o, read.as_ref(), now()))
-}
-
 /// The revocation endpoint, where everything may be sent there too.
 async fn locate(
     connection: &Connection,
@@ -181,7 +174,11 @@ async fn locate(
             (found.map_err(|error| Failure::answered(&host, &error))?, super::METADATA)
         }
     };
-    Ok(allowed_endpoint(observation, &found, field)?)
+    let endpoint = allowed_endpoint(observation, &found, field)?;
+    // Metadata are the issuer's own word; whoever writes the spec must not choose alone where a live token goes.
+    let written = matches!(location, Location::TokenUrl(_));
+    let refused = refusal::not_for_revocation(observation, &endpoint.host, &named.host);
+    refused.filter(|_| written).map_or(Ok(endpoint), |fault| Err(fault.into()))
 }
 
 fn prevented(prevented: Prevented) -> Failure {

@@ -39,6 +39,7 @@ pub fn tests(suite: &Suite) -> Vec<Trial> {
         suite.shared("an_issuer_names_where_a_signing_client_revokes", by_issuer),
         suite.shared("an_edit_of_on_delete_costs_one_write_of_the_finalizer", edited),
         suite.shared("a_token_that_was_never_written_is_revoked_too", unwritten),
+        suite.shared("a_token_is_revoked_wherever_it_lies", elsewhere),
         suite.shared("a_revocation_that_is_refused_lets_go_at_once", refused),
         suite.shared("a_revocation_endpoint_that_is_down_lets_go_in_time", down),
         suite.shared("a_revocation_endpoint_that_hangs_lets_go_in_time", hangs),
@@ -517,5 +518,40 @@ async fn forbidden(world: Arc<World>) -> Outcome {
     tenant.wait_conditions("crm", crate::tenant::ALL_GOOD).await?;
     ensure!(tenant.get("crm").await?.finalizers() == [REVOKE_FINALIZER], "held");
     ensure!(tenant.token_requests().await? == 2, "one token request each");
+    Ok(())
+}
+
+/// In the Secret of a rename that could not be carried out, and in one that lacks a value of the response.
+async fn elsewhere(world: Arc<World>) -> Outcome {
+    let tenant = Tenant::with_client_secret(&world, HOUR).await?;
+    let url = revocation_url(&world);
+    let somebodys = json!({"metadata": {"name": "taken"}, "stringData": {"token": "theirs"}});
+    tenant.apply_secret(somebodys).await?;
+    for (name, target, (condition, reason), events) in [
+        (
+            "renamed",
+            json!({"name": "taken"}),
+            ("SecretSynced", "SecretNotOwned"),
+            &["SecretNotOwned", "TokenIssued", "TokenRevoked"][..],
+        ),
+        (
+            "incomplete",
+            json!({"additionalOutputFormats": [
+                {"type": "Response", "key": "nobody", "response": {"pointer": "/no/such/member"}}]}),
+            ("RequestSucceeded", "MalformedResponse"),
+            &["TokenIssued", "TokenRequestFailed", "TokenRevoked"],
+        ),
+    ] {
+        let token = issued(&tenant, name, revocation(&url)).await?;
+        tenant.merge(name, json!({"spec": {"target": target}})).await?;
+        tenant.wait_condition(name, condition, "False", reason).await?;
+        ensure!(is_active(&tenant, &token).await?, "{name}: the token is dead too early");
+        tenant.delete(name).await?;
+        wait_gone(&tenant, name).await?;
+        ensure!(!is_active(&tenant, &token).await?, "{name}: the token lives");
+        tenant.expect_events(name, events).await?;
+    }
+    let foreign = tenant.token("taken").await?;
+    ensure!(foreign == "theirs", "the Secret of somebody else is as it was");
     Ok(())
 }

@@ -341,3 +341,36 @@ fn a_refusal_is_forgotten_with_the_name_that_it_was_about() {
     assert!(matches!(decide(&untold("wrong"), now), Decision::Refuse(_)));
     assert_eq!(decide(&untold("right"), now), Decision::Request(Trigger::SecretMissing));
 }
+
+#[test]
+fn a_live_token_goes_to_another_host_only_where_somebody_beside_the_author_names_it() {
+    let host = |written: &str| named(&format!("https://{written}/"));
+    let (endpoint, other) = (host("idp.example.com"), host("other.example.com"));
+    let base = json!({"tokenURL": "https://idp.example.com/t",
+        "credentialsSecretRef": {"name": "s"}});
+    let both = Some("idp.example.com, other.example.com");
+    for (what, annotation, allowed) in [
+        ("both are named", both, true),
+        ("the token endpoint alone", Some("idp.example.com"), false),
+        ("consent is optional, and not given", None, false),
+        ("what can't be read names nothing", Some("other.example.com, *"), false),
+    ] {
+        let mut o = with(&base, ObjectKind::Secret, "s", seen(annotation));
+        Arc::make_mut(&mut o.policy).consent.required = false;
+        assert_eq!(not_for_revocation(&o, &other, &endpoint).is_none(), allowed, "{what}");
+        assert_eq!(not_for_revocation(&o, &endpoint, &endpoint), None, "{what}");
+    }
+    // A public client uses no object that anybody owns.
+    let public = json!({"tokenURL": "https://idp.example.com/t", "clientID": "c",
+        "clientAuthentication": {"method": "None"}});
+    let mut o = observation(&public);
+    let fault = not_for_revocation(&o, &other, &endpoint).unwrap();
+    assert_eq!(fault.reason, Reason::EndpointNotAllowed);
+    assert!(fault.message.contains("oauthcc.dev/allowed-token-hosts: other.example.com"));
+    Arc::make_mut(&mut o.policy).consent.cluster_wide = Some(vec![other.clone()]);
+    assert_eq!(not_for_revocation(&o, &other, &endpoint), None, "the list was held against it");
+}
+
+fn named(url: &str) -> TokenHost {
+    consent::token_endpoint(url, false).unwrap().host
+}

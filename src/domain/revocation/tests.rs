@@ -15,9 +15,10 @@ use super::*;
 use crate::domain::address::AddressPolicy;
 use crate::domain::consent::ConsentPolicy;
 use crate::domain::crd::OAuthClientCredential;
+use crate::domain::oauth::RequestError;
 use crate::domain::observation::Policy;
 use crate::domain::schedule::SchedulePolicy;
-use crate::domain::secret::{AppliedFields, PreviousToken, TargetMetadata, annotations, labels};
+use crate::domain::secret::{AppliedFields, TargetMetadata, annotations, labels};
 
 const DELETED_AT: &str = "2026-01-01T00:00:00Z";
 
@@ -26,8 +27,8 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(deleted_at.as_second() + seconds).unwrap()
 }
 
-fn record(expires_at: Timestamp) -> crate::domain::secret::Record {
-    crate::domain::secret::Record {
+fn record(expires_at: Timestamp) -> Record {
+    Record {
         issued_at: at(-60),
         expires_at,
         revision: 1,
@@ -347,15 +348,41 @@ fn every_live_token_is_revoked() {
         tokens.iter().map(|token| token.expose().clone()).collect()
     };
     let mut o = leaving();
-    let before =
-        |expires_at| Some(PreviousToken { token: Redacted::new("before".to_owned()), expires_at });
-    let held = ManagedSecret { previous: before(at(5)), ..managed("held", at(60)) };
-    assert_eq!(texts(live_tokens(&o, Some(&held), at(0))), ["held", "before"]);
-    assert_eq!(texts(live_tokens(&o, Some(&held), at(5))), ["held"]);
+    edit(&mut o, |credential| {
+        let target = json!({"previousTokenKey": "before", "additionalOutputFormats": []});
+        credential.spec.target = Some(serde_json::from_value(target).unwrap());
+    });
+    let held = |token: &str, expires_at, before_until: Timestamp| {
+        let mut target = target("uid", expires_at);
+        let applied = target.applied.as_mut().unwrap();
+        applied.data.extend(["before", "before-expires-at"].map(str::to_owned));
+        let texts =
+            [("token", token), ("before", "before")].map(|(key, text)| (key, text.to_owned()));
+        let texts = texts.into_iter().chain([("before-expires-at", before_until.to_string())]);
+        let texts = texts.map(|(key, text)| (key.to_owned(), Redacted::new(text))).collect();
+        Held { target, texts }
+    };
+    let alone = [held("held", at(60), at(5))];
+    let live = |o: &Observation, held: &[Held], now| texts(live_tokens(o, held, now));
+    assert_eq!(live(&o, &alone, at(0)), ["held", "before"]);
+    assert_eq!(live(&o, &alone, at(5)), ["held"]);
+    // A rename that was not carried out to its end: the same token in two Secrets, or another in each.
+    let moved = [held("held", at(60), at(5)), held("held", at(60), at(5))];
+    assert_eq!(live(&o, &moved, at(5)), ["held"]);
+    let renewed = [held("new", at(90), at(5)), held("held", at(60), at(5))];
+    assert_eq!(live(&o, &renewed, at(5)), ["new", "held"]);
     o.memory.granted = Some(managed("waits", at(90)));
-    assert_eq!(texts(live_tokens(&o, Some(&held), at(5))), ["held", "waits"]);
-    assert_eq!(texts(live_tokens(&o, Some(&held), at(60))), ["waits"]);
-    assert_eq!(texts(live_tokens(&o, None, at(90))), Vec::<String>::new());
+    assert_eq!(live(&o, &alone, at(5)), ["held", "waits"]);
+    assert_eq!(live(&o, &alone, at(60)), ["waits"]);
+    assert_eq!(live(&o, &[], at(90)), Vec::<String>::new());
+    o.memory.granted = None;
+    // Somebody removed our annotations: the data tell, but no form is taken for the token.
+    let mut bare = held("held", at(60), at(5));
+    bare.target.marks.clear();
+    bare.texts.insert("expires-at".to_owned(), Redacted::new(at(60).to_string()));
+    assert_eq!(live(&o, std::slice::from_ref(&bare), at(5)), ["held"]);
+    bare.target.applied.as_mut().unwrap().data.insert("of-another-spec".to_owned());
+    assert_eq!(live(&o, std::slice::from_ref(&bare), at(5)), Vec::<String>::new());
 }
 
 #[test]
