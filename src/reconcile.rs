@@ -161,10 +161,7 @@ async fn look(
     let applied = write(ctx, &look.observation, outcome.clone()).await?;
     report(ctx, &look, &outcome, applied);
     ctx.cluster.memory.api_answered(look.observation.uid());
-    Ok(match applied {
-        Applied::Done { .. } => next,
-        Applied::SecretRefused(_) => Some(now()),
-    })
+    Ok(if applied.is_untold() { Some(now()) } else { next })
 }
 
 /// Asks for a token: a permit, a live look where the trigger may be a lagging watch, the reads, the
@@ -370,10 +367,7 @@ pub fn error_policy(
         Error::Apply { source: ApplyError::CrdOlder { .. }, next } => {
             next.map_or_else(Action::await_change, |at| Action::requeue(from_now(at)))
         }
-        Error::Apply {
-            source: ApplyError::WriteStatus { .. } | ApplyError::Remove { .. },
-            next,
-        } => {
+        Error::Apply { source: ApplyError::WriteStatus { .. }, next } => {
             let due = next.map_or(Duration::MAX, from_now);
             Action::requeue(retry().min(due))
         }

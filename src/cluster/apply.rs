@@ -34,9 +34,18 @@ pub enum Applied {
     Done {
         /// Whether the managed Secret was part of it.
         secret_written: bool,
+        /// Whether a Secret could not be deleted, which is remembered: look again at once.
+        secret_left: bool,
     },
     /// The managed Secret was refused, which is remembered: look again at once.
     SecretRefused(Reason),
+}
+
+impl Applied {
+    /// Whether something was refused that the next look tells of.
+    pub const fn is_untold(self) -> bool {
+        matches!(self, Self::SecretRefused(_) | Self::Done { secret_left: true, .. })
+    }
 }
 
 /// Why an outcome could not be written.
@@ -48,19 +57,6 @@ pub enum ApplyError {
         /// Namespace of the credential.
         namespace: String,
         /// Name of the credential.
-        name: String,
-        /// What the API server said.
-        source: Box<kube::Error>,
-    },
-    /// What the target was named after before could not be deleted.
-    #[error(
-        "failed to delete Secret {namespace}/{name}, whose token lies under the new spec.target.name: the \
-         operator needs the verb delete on secrets"
-    )]
-    Remove {
-        /// Namespace of the credential.
-        namespace: String,
-        /// Name of the Secret.
         name: String,
         /// What the API server said.
         source: Box<kube::Error>,
@@ -91,7 +87,7 @@ pub async fn apply(
 ) -> Result<Applied, ApplyError> {
     if !cluster.index.knows(&o.credential.metadata) {
         // Deleted while it was looked at: nobody is to be told, and nothing is to be left behind.
-        return Ok(Applied::Done { secret_written: false });
+        return Ok(Applied::Done { secret_written: false, secret_left: false });
     }
     let Outcome { memory, secret, status, remove, notices, .. } = outcome;
     // Of the Secret of somebody else nothing counts as told before the events are.
@@ -114,10 +110,15 @@ pub async fn apply(
         }
     }
     // Before status tells of another Secret: its name is what proves after a restart that this was ours.
-    let mut removed = Ok(());
+    let mut secret_left = false;
     for left in remove {
-        removed = removed.and(remove_left(cluster, o, &left).await);
+        if let Err(refused) = remove_left(cluster, o, &left).await {
+            secret_left = true;
+            memory.refused_removal = Some(refused.of_removal(o, now));
+        }
     }
+    // It speaks of the time after the deletion.
+    let status = status.filter(|_| !secret_left);
     let reported = match status.filter(|status| o.credential.status.as_ref() != Some(status)) {
         Some(status) => write_status(cluster, o, status).await,
         None => Ok(()),
@@ -128,8 +129,7 @@ pub async fn apply(
     }
     cluster.memory.remember(o.uid(), Remembered { foreign: told, ..memory });
     reported?;
-    removed?;
-    Ok(Applied::Done { secret_written })
+    Ok(Applied::Done { secret_written, secret_left })
 }
 
 /// Whether a write of the managed Secret would be taken, tried without effect.

@@ -255,9 +255,9 @@ impl Index {
     }
 
     /// The Secrets that were the target of the credential with this UID, as this process has seen, or as
-    /// its status tells with the name `bound`, and that it still owns.
-    pub fn left_behind(&self, uid: &str, bound: Option<&str>) -> Vec<LeftBehind> {
-        self.lock().left_behind.of(uid, bound)
+    /// its status tells with the names `told`, and that it still owns.
+    pub fn left_behind(&self, uid: &str, told: &[String]) -> Vec<LeftBehind> {
+        self.lock().left_behind.of(uid, told)
     }
 
     /// The other credentials that name the same target.

@@ -30,7 +30,9 @@ pub fn observe(cluster: &Cluster, credential: &Arc<OAuthClientCredential>) -> Ob
     };
     let status = observation.credential.status.as_ref();
     let bound = status.and_then(|status| status.binding.as_ref()).map(|binding| &binding.name);
-    observation.left_behind = cluster.index.left_behind(uid, bound.map(String::as_str));
+    let left = status.into_iter().flat_map(|status| &status.left_behind);
+    let told: Vec<_> = left.chain(bound).cloned().collect();
+    observation.left_behind = cluster.index.left_behind(uid, &told);
     for used in observation.used_objects() {
         let known = cluster.index.reference(&namespace, &used.object);
         observation.references.insert(used.object, known);

@@ -9,10 +9,12 @@ use kube::core::response::StatusCause;
 use super::Cluster;
 use super::apply::target_name;
 use super::call::code;
-use crate::domain::observation::{Observation, Remembered};
+use crate::domain::observation::{Observation, RefusedRemoval, Remembered};
+use crate::domain::output;
 use crate::domain::plan::Fault;
 use crate::domain::reason::Reason;
 use crate::domain::remember;
+use crate::domain::schedule;
 
 /// Why a write of the managed Secret was refused.
 #[derive(Debug)]
@@ -33,6 +35,14 @@ impl RefusedSecret {
         let seen = Observation { target, ..o.clone() };
         let message = self.message.clone();
         remember::after_refused_write(&seen, self.reason, message, self.is_final, now)
+    }
+
+    /// The same of a deletion, after those before it.
+    pub(super) fn of_removal(self, o: &Observation, now: Timestamp) -> RefusedRemoval {
+        let before = o.memory.refused_removal.as_ref();
+        let failures = before.map_or(0, |before| before.failures) + 1;
+        let next_attempt_at = schedule::api_retry_at(now, failures);
+        RefusedRemoval { reason: self.reason, message: self.message, failures, next_attempt_at }
     }
 }
 
@@ -61,6 +71,26 @@ pub(super) fn undeletable(o: &Observation) -> RefusedSecret {
          its ServiceAccount needs the verb delete on secrets in this namespace"
     );
     RefusedSecret { reason: Reason::Forbidden, message, is_final: false, conflict: false }
+}
+
+/// What the target was named after before could not be deleted.
+pub(super) fn unremoved(o: &Observation, old: &str, error: &kube::Error) -> RefusedSecret {
+    let name = o.credential.target_name();
+    let (reason, why) = match code(error) {
+        403 => (
+            Reason::Forbidden,
+            "the operator may not: its ServiceAccount needs the verb delete on secrets in this namespace, \
+             and no admission policy may forbid it"
+                .to_owned(),
+        ),
+        0 => (Reason::SecretWriteFailed, "the API server did not answer".to_owned()),
+        code => (Reason::SecretWriteFailed, format!("the API server answered HTTP {code}")),
+    };
+    let message = format!(
+        "Secret {name} holds the token, but Secret {old}, which spec.target.name named before, could not be \
+         deleted, and its token will expire: {why}"
+    );
+    RefusedSecret { reason, message, is_final: false, conflict: false }
 }
 
 /// Whether a write was refused because no type of a Secret can be changed.
@@ -132,24 +162,35 @@ pub(super) fn refused(o: &Observation, error: &kube::Error) -> RefusedSecret {
                 "Secret {name} would exceed a ResourceQuota of the namespace: raise it or delete Secrets"
             ),
         ),
-        422 if of_field("type") => plain(
-            Reason::SecretWriteFailed,
-            format!(
-                "Secret {name} has another type than spec.target.type, which Kubernetes does not change: delete the Secret, or set its type"
-            ),
-        ),
-        422 if of_field("data") => {
-            plain(Reason::SecretWriteFailed, format!("Secret {name} is immutable: delete it"))
+        422 if let Some(message) = invalid(name, error) => {
+            plain(Reason::SecretWriteFailed, message)
         }
-        422 if of_field("metadata.ownerReferences") => plain(
-            Reason::SecretWriteFailed,
-            format!("Secret {name} has another controller: remove its owner reference"),
-        ),
         code => plain(
             Reason::SecretWriteFailed,
             format!(
-                "the API server refused the write of Secret {name} (HTTP {code}): an admission policy, or a field that can't be changed"
+                "the API server refused the write of Secret {name} (HTTP {code}): an admission policy, or a \
+                 field that can't be changed"
             ),
         ),
+    }
+}
+
+/// What the API server finds in a Secret that it does not take, in our own words.
+fn invalid(name: &str, error: &kube::Error) -> Option<String> {
+    let of_field = |field: &str| causes(error).iter().any(|cause| cause.field == field);
+    let too_long = causes(error).iter().any(|cause| cause.reason == "FieldValueTooLong");
+    if of_field("type") {
+        Some(format!(
+            "Secret {name} has another type than spec.target.type asks for, and Kubernetes changes no \
+             type: delete the Secret, or ask for the type that it has"
+        ))
+    } else if of_field("data") && too_long {
+        Some(output::too_large(&format!("Secret {name}")))
+    } else if of_field("data") {
+        Some(format!("Secret {name} is immutable: delete it"))
+    } else if of_field("metadata.ownerReferences") {
+        Some(format!("Secret {name} has another controller: remove its owner reference"))
+    } else {
+        None
     }
 }

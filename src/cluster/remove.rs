@@ -6,29 +6,42 @@
 
 use kube::api::{DeleteParams, Preconditions};
 
-use super::apply::ApplyError;
 use super::call::code;
+use super::refused::{RefusedSecret, unremoved};
 use super::{Cluster, namespace};
 use crate::domain::observation::{LeftBehind, Observation};
 use crate::domain::reference::{Object, ObjectKind};
 use crate::domain::secret::TargetMetadata;
 
-/// What the target was named after before. One that has changed since is looked at again first.
+/// What the target was named after before. One that has changed since it was seen is looked at once more.
+///
+/// # Errors
+/// Why it could not be deleted.
 pub(super) async fn remove_left(
     cluster: &Cluster,
     o: &Observation,
     left: &LeftBehind,
-) -> Result<(), ApplyError> {
-    match delete(cluster, o, &left.name, &left.metadata).await {
-        Ok(()) => Ok(()),
-        // Its event wakes the credential once more.
-        Err(error) if code(&error) == 409 => Ok(()),
-        Err(error) => Err(ApplyError::Remove {
-            namespace: namespace(o).to_owned(),
-            name: left.name.clone(),
-            source: Box::new(error),
-        }),
+) -> Result<(), RefusedSecret> {
+    let name = &left.name;
+    match delete(cluster, o, name, &left.metadata).await {
+        Ok(()) => return Ok(()),
+        Err(error) if code(&error) == 409 => {}
+        Err(error) => return Err(unremoved(o, name, &error)),
     }
+    let api = cluster.secrets(o);
+    let mark = cluster.index.mark();
+    let found = cluster.calls.make(|| api.get_metadata_opt(name)).await;
+    let Some(found) = found.map_err(|error| unremoved(o, name, &error))? else {
+        let gone = Object { kind: ObjectKind::Secret, name: name.to_owned() };
+        cluster.index.not_found(namespace(o), &gone, mark);
+        return Ok(());
+    };
+    cluster.index.told(ObjectKind::Secret, &found.metadata);
+    let seen = TargetMetadata::read(&found.metadata);
+    if !seen.is_owned_by(o.uid()) {
+        return Ok(());
+    }
+    delete(cluster, o, name, &seen).await.map_err(|error| unremoved(o, name, &error))
 }
 
 /// Deletes a Secret in the very version that is known; one that is gone is as good.

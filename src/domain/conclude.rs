@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use crate::domain::crd::OAuthClientCredentialStatus;
 use crate::domain::decide::{self, Decision};
 use crate::domain::notice::{self, Notice};
-use crate::domain::observation::{Foreign, LeftBehind, Observation, Refusal, Remembered};
+use crate::domain::observation::{
+    Foreign, LeftBehind, Observation, Refusal, RefusedRemoval, Remembered,
+};
 use crate::domain::reason::Reason;
 use crate::domain::refusal;
 use crate::domain::remember::{self, Step};
@@ -38,10 +40,14 @@ pub struct Outcome {
 pub fn conclude(o: &Observation, decision: &Decision, step: &Step, now: Timestamp) -> Outcome {
     let mut memory = learned(o, decision, step, now);
     let secret = to_write(o, decision, step, &memory);
-    let after = Observation {
+    let remove = to_remove(o, secret.as_ref(), now);
+    let mut after = Observation {
         memory: if secret.is_some() { memory.clone().written() } else { memory.clone() },
         ..o.clone()
     };
+    if !remove.is_empty() {
+        after.left_behind.clear();
+    }
     let record = secret.as_ref().map(|secret| secret.record.clone()).or_else(|| o.record());
     let waiting = matches!(step, Step::Waiting(_));
     let facts = Facts { observation: &after, record: record.as_ref(), waiting, now };
@@ -61,7 +67,7 @@ pub fn conclude(o: &Observation, decision: &Decision, step: &Step, now: Timestam
         next: next_look(&facts, step, &memory),
         status: (!untold).then_some(status),
         notices: if untold { Vec::new() } else { notices },
-        remove: to_remove(o, secret.as_ref()),
+        remove,
         secret,
         memory,
     }
@@ -92,6 +98,10 @@ fn learned(o: &Observation, decision: &Decision, step: &Step, now: Timestamp) ->
         memory.waiting_since = None;
     }
     memory.record = o.record().or(memory.record);
+    // What is tried now is told of as done; where it fails it is told of at the next look.
+    let stands =
+        |refused: &RefusedRemoval| refused.next_attempt_at > now && !o.left_behind.is_empty();
+    memory.refused_removal = memory.refused_removal.filter(stands);
     memory.target_seen |= o.target.present().is_some();
     memory.foreign = foreign(o, now);
     memory
@@ -112,9 +122,11 @@ fn foreign(o: &Observation, now: Timestamp) -> Option<Foreign> {
 }
 
 /// What the target was named after before goes once the token lies under its new name.
-fn to_remove(o: &Observation, secret: Option<&ManagedSecret>) -> Vec<LeftBehind> {
+fn to_remove(o: &Observation, secret: Option<&ManagedSecret>, now: Timestamp) -> Vec<LeftBehind> {
     let moved = secret.is_some() || (o.record().is_some() && !o.credential.spec.suspend);
-    if moved { o.left_behind.clone() } else { Vec::new() }
+    let refused = o.memory.refused_removal.as_ref();
+    let waits = refused.is_some_and(|refused| refused.next_attempt_at > now);
+    if moved && !waits { o.left_behind.clone() } else { Vec::new() }
 }
 
 fn to_write(
@@ -150,10 +162,11 @@ fn next_look(facts: &Facts<'_>, step: &Step, memory: &Remembered) -> Option<Time
     let allowed = Some(decide::request_allowed_at(o));
     let write = o.standing_refused_write().and_then(|refused| refused.next_attempt_at);
     let refusal = o.memory.refusal.as_ref().and_then(|refusal| refusal.next_attempt_at);
+    let removal = o.memory.refused_removal.as_ref().map(|refused| refused.next_attempt_at);
     let contention = &o.memory.contention;
     let repair = Some(contention.repair_allowed_at());
     let fight = contention.ends_at();
-    let active = [told, grace, renewal, allowed, write, refusal, repair, fight]
+    let active = [told, grace, renewal, allowed, write, refusal, removal, repair, fight]
         .map(|at| at.filter(|_| !suspended));
     let all = active.into_iter().chain([expiry]).flatten();
     all.filter(|at| *at > facts.now && *at < Timestamp::MAX).min()

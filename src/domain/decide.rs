@@ -218,7 +218,7 @@ pub fn due(o: &Observation, now: Timestamp) -> Option<Trigger> {
     if o.memory.changed.is_some() && o.memory.changed == o.inputs_version() {
         return Some(Trigger::CredentialsChanged);
     }
-    if o.open_renew_request().is_some() {
+    if o.has_open_renew_request() {
         return Some(Trigger::RenewRequested);
     }
     if record.expires_at <= now && o.memory.reuse_retry_at.is_none_or(|at| at <= now) {
@@ -255,7 +255,7 @@ pub fn scheduled_renewal(o: &Observation, record: &Record) -> Timestamp {
 /// lifts it, after the minimum gap, after a refused write could be tried again, and not as fast as
 /// somebody removes tokens.
 pub fn request_allowed_at(o: &Observation) -> Timestamp {
-    let lifted = o.open_renew_request().is_some();
+    let lifted = o.has_open_renew_request();
     let backed_off = o
         .retry()
         .filter(|retry| retry.reason.class() == Class::Throttled || !lifted)

@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** data only. That an object does not exist is a value here, never an error.
 
+mod neighbour;
 mod remembered;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,11 @@ use crate::domain::reference::{Object, ObjectKind, UsedObject, references, used_
 use crate::domain::schedule::SchedulePolicy;
 use crate::domain::secret::{Record, TargetMetadata, resource_version};
 
-pub use remembered::{Foreign, Refusal, RefusedWrite, Remembered, Retry};
+pub use neighbour::{Heir, LeftBehind, Rival};
+pub use remembered::{Foreign, Refusal, RefusedRemoval, RefusedWrite, Remembered, Retry};
+
+/// As long a value as `status.lastHandledRenewRequest` takes.
+const LONGEST_RENEW_REQUEST: usize = 1024;
 
 /// The settings that decisions depend on; the same for every credential.
 #[derive(Clone, Debug)]
@@ -92,35 +97,6 @@ impl ReferenceMetadata {
                 .or_else(|| metadata.creation_timestamp.as_ref().map(|time| time.0)),
         }
     }
-}
-
-/// Another credential that names the same target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rival {
-    /// Its UID.
-    pub uid: String,
-    /// When it was created.
-    pub created_at: Option<Timestamp>,
-    /// Its name, for the message.
-    pub name: String,
-}
-
-/// A Secret of ours that the target was named after before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftBehind {
-    /// Its name.
-    pub name: String,
-    /// What its metadata tell.
-    pub metadata: TargetMetadata,
-}
-
-/// Whom the owner of a Secret hands it over to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heir<'a> {
-    /// This credential.
-    Ourselves,
-    /// Another one with the same target.
-    Rival(&'a Rival),
 }
 
 /// Everything that a decision about one credential depends on but the time.
@@ -379,11 +355,18 @@ impl Observation {
         })
     }
 
-    /// The renew request that has not been acted on; one that was there before the first token
-    /// counts as acted on by its grant.
-    pub fn open_renew_request(&self) -> Option<&str> {
+    /// What the annotation that asks for a token says; of more than status can hold, the digest.
+    pub fn renew_request(&self) -> Option<String> {
         let annotations = self.credential.metadata.annotations.as_ref()?;
         let asked = annotations.get(crate::domain::crd::RENEW_REQUESTED_AT)?;
-        (self.memory.handled_renew_request.as_ref() != Some(asked)).then_some(asked.as_str())
+        let fits = asked.chars().count() <= LONGEST_RENEW_REQUEST;
+        Some(if fits { asked.clone() } else { fingerprint::short_digest(asked) })
+    }
+
+    /// Whether a renew request has not been acted on; one that was there before the first token
+    /// counts as acted on by its grant.
+    pub fn has_open_renew_request(&self) -> bool {
+        let asked = self.renew_request();
+        asked.is_some() && asked != self.memory.handled_renew_request
     }
 }

@@ -27,6 +27,9 @@ use crate::domain::secret::{ManagedSecret, Record};
 /// Stands before the digest of what is asked for; another one is of another version of the operator.
 const VERSION: &str = "v1:";
 
+/// As many bytes as the values of a Secret may have (`MaxSecretSize` of Kubernetes).
+const MOST_BYTES: usize = 1 << 20;
+
 /// What the metadata of a managed Secret must tell where it is as the spec asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
@@ -142,8 +145,23 @@ pub fn fault(spec: &OAuthClientCredentialSpec) -> Option<Fault> {
     let target = spec.target.as_ref()?;
     check::check(target, spec.token_key()).or_else(|| {
         let template = target.template.as_ref().filter(|template| !template.data.is_empty())?;
-        template::write(&template.data, &stand_in(spec), &mut BTreeMap::new()).err()
+        let mut data = BTreeMap::new();
+        if let Err(fault) = template::write(&template.data, &stand_in(spec), &mut data) {
+            return Some(fault);
+        }
+        let bytes: usize = data.values().map(|text| text.expose().len()).sum();
+        let message = || too_large("the managed Secret");
+        (bytes >= MOST_BYTES)
+            .then(|| Fault { reason: Reason::SecretWriteFailed, message: message() })
     })
+}
+
+/// What is said where a Secret would be larger than Kubernetes takes.
+pub fn too_large(secret: &str) -> String {
+    format!(
+        "{secret} would be larger than 1 MiB, which Kubernetes does not take: shorten \
+         spec.target.template.data, or remove keys that others have added to it"
+    )
 }
 
 /// A token that opens nothing, to try a template or a write with.

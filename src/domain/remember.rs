@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::crd::{OAuthClientCredentialStatus, RENEW_REQUESTED_AT};
+use crate::domain::crd::OAuthClientCredentialStatus;
 use crate::domain::decide::Trigger;
 use crate::domain::fingerprint::{self, SecretValues};
 use crate::domain::oauth::{Asked, Grant, Lifetime, RequestError};
@@ -137,8 +137,10 @@ fn inputs_changed_at(o: &Observation) -> Option<Timestamp> {
 fn seeded_refused_write(o: &Observation) -> Option<RefusedWrite> {
     let condition = status::previous(o, SECRET_SYNCED).filter(|c| c.status == "False")?;
     let reason = Reason::parse(&condition.reason)?;
-    let written_before = matches!(reason, Reason::SecretWriteFailed | Reason::Forbidden);
-    written_before.then(|| RefusedWrite {
+    let refused = matches!(reason, Reason::SecretWriteFailed | Reason::Forbidden);
+    // Where something is left behind it was its deletion.
+    let of_a_write = o.credential.status.as_ref().is_some_and(|s| s.left_behind.is_empty());
+    (refused && of_a_write).then(|| RefusedWrite {
         reason,
         message: condition.message.clone(),
         failures: 1,
@@ -203,14 +205,12 @@ pub fn after_refusal(o: &Observation, refusal: Refusal, now: Timestamp) -> Remem
 pub fn after_attempt(o: &Observation, attempt: &Attempt, now: Timestamp) -> Remembered {
     let policy = &o.policy.schedule;
     let asked_before = o.memory.bucket.unwrap_or(Bucket::FULL);
-    let annotations = o.credential.metadata.annotations.as_ref();
-    let renew_request = annotations.and_then(|all| all.get(RENEW_REQUESTED_AT)).cloned();
     let memory = Remembered {
         bucket: Some(asked_before.take(policy, attempt.asked.sent_at)),
         refusal: None,
         attempted_values: Some(attempt.values_digest),
         waiting_since: None,
-        handled_renew_request: renew_request.or_else(|| o.memory.handled_renew_request.clone()),
+        handled_renew_request: o.renew_request().or_else(|| o.memory.handled_renew_request.clone()),
         endpoint: attempt.endpoint.clone().or_else(|| o.memory.endpoint.clone()),
         ..o.memory.clone()
     };
@@ -280,7 +280,7 @@ fn begins_anew(o: &Observation, class: Class) -> bool {
         Class::Credentials | Class::Permission | Class::Configuration | Class::Contract => true,
         Class::Throttled | Class::Transient | Class::Trust | Class::Local => false,
     };
-    helped && o.open_renew_request().is_some()
+    helped && o.has_open_renew_request()
 }
 
 fn after_grant(

@@ -34,6 +34,11 @@ pub const RECONCILING: &str = "Reconciling";
 /// Waiting will not help (kstatus: Failed).
 pub const STALLED: &str = "Stalled";
 
+/// As many names as `status.leftBehind` takes.
+const MOST_LEFT_BEHIND: usize = 16;
+/// As long an endpoint as `status.endpoint` takes: one that grew by percent-encoding may be longer.
+const LONGEST_ENDPOINT: usize = 2048;
+
 /// What the status is made from beside the observation.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -64,8 +69,9 @@ pub fn status(facts: &Facts<'_>) -> OAuthClientCredentialStatus {
     let retry = o.retry();
     OAuthClientCredentialStatus {
         observed_generation: Some(o.generation()),
-        endpoint: o.memory.endpoint.clone(),
+        endpoint: o.memory.endpoint.clone().filter(|endpoint| endpoint.len() <= LONGEST_ENDPOINT),
         binding: binding(facts),
+        left_behind: left_behind(facts),
         token: facts.record.map(|record| token_status(facts, record)),
         failed_attempts: Some(
             retry.map_or(0, |r| i32::try_from(r.failed_attempts).unwrap_or(i32::MAX)),
@@ -86,6 +92,13 @@ fn binding(facts: &Facts<'_>) -> Option<Binding> {
         None => o.left_behind.first().map(|left| left.name.as_str()),
     };
     name.map(|name| Binding { name: name.to_owned() })
+}
+
+/// What the binding does not tell any more and is still there: after a restart this alone proves that it
+/// was the target.
+fn left_behind(facts: &Facts<'_>) -> Vec<String> {
+    let left = facts.observation.left_behind.iter().filter(|_| facts.record.is_some());
+    left.map(|left| left.name.clone()).take(MOST_LEFT_BEHIND).collect()
 }
 
 /// What the token is worth once this step is done.
@@ -267,6 +280,9 @@ fn secret_synced(facts: &Facts<'_>) -> Verdict {
     if let Some(refused) = o.standing_refused_write() {
         return verdict("False", refused.reason, refused.message.clone());
     }
+    if let Some(refused) = &o.memory.refused_removal {
+        return verdict("False", refused.reason, refused.message.clone());
+    }
     if let Some(contended) = contended(facts) {
         return contended;
     }
@@ -289,8 +305,8 @@ fn contended(facts: &Facts<'_>) -> Option<Verdict> {
     (fight || waits).then(|| {
         let name = o.credential.target_name();
         let message = format!(
-            "Somebody keeps changing or deleting Secret {name}: find who it is in \
-             `kubectl get secret {name} --show-managed-fields -o yaml`, and stop it."
+            "Somebody keeps changing or deleting Secret {name}: find who it is with \
+             `kubectl get secret {name} -o jsonpath='{{.metadata.managedFields[*].manager}}'`, and stop it."
         );
         verdict("False", Reason::Contended, message)
     })

@@ -21,7 +21,8 @@ use super::decide::{Decision, Trigger, decide};
 use super::fingerprint::SecretValues;
 use super::oauth::{Asked, Grant, Lifetime, RequestError};
 use super::observation::{
-    Known, Observation, Policy, ReferenceMetadata, Remembered, Rival, TokenState,
+    Known, LeftBehind, Observation, Policy, ReferenceMetadata, RefusedRemoval, Remembered, Rival,
+    TokenState,
 };
 use super::output;
 use super::reason::Reason;
@@ -635,6 +636,60 @@ fn a_secret_that_was_there_is_remembered_while_its_successor_waits_for_its_turn(
     let waiting = conclude(&life.o, &decision, &Step::Waiting(life.now), life.now);
     assert!(waiting.memory.foreign.is_none());
     assert!(waiting.memory.target_seen);
+}
+
+#[test]
+fn a_deletion_that_is_refused_is_told_waits_and_proves_after_a_restart_what_was_left() {
+    let mut life = Life::new(&json!({"target": {"name": "new"}}));
+    life.run_for(Duration::from_secs(1));
+    let left = life.o.target.present().unwrap().clone();
+    life.o.left_behind = vec![LeftBehind { name: "old".into(), metadata: left }];
+    let look = |life: &Life| conclude(&life.o, &Decision::Keep, &Step::Nothing, life.now);
+    let done = look(&life);
+    assert_eq!(done.remove.len(), 1);
+    assert_eq!(done.status.unwrap().left_behind, Vec::<String>::new(), "told of as done");
+    let waits_until = after(life.now, Duration::from_secs(1));
+    life.o.memory.refused_removal = Some(RefusedRemoval {
+        reason: Reason::Forbidden,
+        message: "the verb delete".into(),
+        failures: 1,
+        next_attempt_at: waits_until,
+    });
+    let refused = look(&life);
+    assert_eq!((refused.remove.len(), refused.next), (0, Some(waits_until)));
+    let status = refused.status.clone().unwrap();
+    assert_eq!(status.left_behind, ["old"]);
+    assert_eq!(status.binding.unwrap().name, "new", "where the token is renewed");
+    life.apply(refused);
+    assert!(life.is(status::READY, "True", Reason::TokenValid));
+    assert!(life.is(status::SECRET_SYNCED, "False", Reason::Forbidden));
+    life.now = waits_until;
+    let again = look(&life);
+    assert_eq!((again.remove.len(), again.memory.refused_removal), (1, None));
+    life.o.left_behind.clear();
+    let gone = look(&life);
+    life.apply(gone);
+    assert!(life.is(status::SECRET_SYNCED, "True", Reason::SecretSynced));
+}
+
+#[test]
+fn a_renew_request_of_any_length_is_acted_on_once() {
+    let mut life = Life::new(&json!({}));
+    life.run_for(Duration::from_secs(60));
+    for text in ["now".repeat(342), "now".repeat(341) + "x", "again".repeat(2000)] {
+        let before = life.requests.len();
+        life.edit(|credential| {
+            let annotations = credential.metadata.annotations.get_or_insert_default();
+            annotations.insert(crd::RENEW_REQUESTED_AT.to_owned(), text);
+        });
+        life.run_for(Duration::from_secs(60));
+        assert_eq!(life.requests.len(), before + 1);
+        let told = life.o.credential.status.as_ref().unwrap().last_handled_renew_request.clone();
+        assert!(told.unwrap().len() <= 1024);
+        life.restart();
+        life.run_for(Duration::from_secs(60));
+        assert_eq!(life.requests.len(), before + 1, "also after a restart");
+    }
 }
 
 #[test]

@@ -19,10 +19,10 @@ use crate::telemetry::{self, DecisionLine};
 pub(super) fn report(ctx: &Context, look: &Look, outcome: &Outcome, applied: Applied) {
     let Look { observation, decision, step } = look;
     match applied {
-        Applied::Done { secret_written: true } => {
+        Applied::Done { secret_written: true, .. } => {
             ctx.metrics.secret_written(Reason::SecretSynced.as_str());
         }
-        Applied::Done { secret_written: false } => {}
+        Applied::Done { secret_written: false, .. } => {}
         Applied::SecretRefused(reason) => ctx.metrics.secret_written(reason.as_str()),
     }
     if let Step::Attempted(attempt) = step {

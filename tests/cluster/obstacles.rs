@@ -43,6 +43,14 @@ impl Rights {
         Self::taken(world, namespace, "secrets", &["get"]).await
     }
 
+    /// Takes `delete` of Secrets away.
+    pub async fn to_delete_secrets_taken(
+        world: &Arc<World>,
+        namespace: &str,
+    ) -> anyhow::Result<Self> {
+        Self::taken(world, namespace, "secrets", &["delete"]).await
+    }
+
     /// Takes the right to report away.
     pub async fn to_write_status_taken(
         world: &Arc<World>,

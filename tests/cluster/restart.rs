@@ -15,6 +15,7 @@ use oauthcc_harness::wait::{holds_for, wait_for};
 use oauthcc_operator::domain::crd::RENEW_REQUESTED_AT;
 use serde_json::json;
 
+use crate::obstacles::Rights;
 use crate::tenant::{ALL_GOOD, Tenant};
 use crate::witness::Witness;
 use crate::world::{SOON, World};
@@ -29,6 +30,7 @@ pub fn tests(suite: &Suite) -> Vec<Trial> {
     vec![
         suite
             .own_world("a_target_renamed_while_the_operator_was_down_is_moved", renamed_while_down),
+        suite.own_world("a_rename_whose_deletion_is_refused_ends_after_a_restart", left_behind),
         suite.own_world("a_killed_operator_starts_again_without_a_request_or_a_write", fresh),
         suite.own_world("a_kill_before_the_answer_costs_one_grant_more", before_the_answer),
         suite.own_world("a_kill_during_the_write_costs_at_most_one_grant_more", during_the_write),
@@ -190,5 +192,41 @@ async fn renamed_while_down(world: Arc<World>) -> Outcome {
     let calls = world.calls(mark, &tenant.namespace).await?;
     let count = |call: &str| calls.iter().find(|(made, _)| made == call).map_or(0, |(_, n)| *n);
     ensure!((count("patch secrets"), count("delete secrets")) == (1, 1), "{calls:?}");
+    Ok(())
+}
+
+/// The token is renewed under the new name, the old Secret is told of, and goes once it may be deleted.
+async fn left_behind(world: Arc<World>) -> Outcome {
+    let tenant = Tenant::with_client_secret(&world, HOUR).await?;
+    tenant.apply("crm", json!({})).await?;
+    tenant.wait_ready("crm").await?;
+    tenant.expect_events("crm", &["TokenIssued"]).await?;
+    let token = tenant.token("crm").await?;
+    let rights = Rights::to_delete_secrets_taken(&world, &tenant.namespace).await?;
+    tenant.apply("crm", json!({"target": {"name": "elsewhere"}})).await?;
+    let told = tenant.wait_condition("crm", "SecretSynced", "False", "Forbidden").await?;
+    ensure!(told.message.contains("verb delete on secrets"), "{}", told.message);
+    tenant.wait_ready("crm").await?;
+    ensure!(tenant.token("elsewhere").await? == token, "another token");
+    ensure!(tenant.token("crm").await? == token, "the old Secret was touched");
+    let status = tenant.get("crm").await?.status.unwrap_or_default();
+    let bound = status.binding.map(|binding| binding.name).unwrap_or_default();
+    ensure!(bound == "elsewhere" && status.left_behind == ["crm"], "{bound}");
+    let operator = world.take_operator()?;
+    operator.kill();
+    operator.ended(SOON).await?;
+    drop(operator);
+    rights.give_back().await?;
+    world.start_operator().await?;
+    tenant.wait_conditions("crm", ALL_GOOD).await?;
+    wait_for("the old Secret to be gone", SOON, async || {
+        ensure!(tenant.secrets().get_opt("crm").await?.is_none(), "it is there");
+        Ok(())
+    })
+    .await?;
+    let left = tenant.get("crm").await?.status.unwrap_or_default().left_behind;
+    ensure!(left.is_empty(), "{left:?}");
+    ensure!(tenant.token("elsewhere").await? == token, "another token");
+    ensure!(tenant.token_requests().await? == 1, "no token request more");
     Ok(())
 }

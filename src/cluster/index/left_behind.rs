@@ -56,10 +56,10 @@ impl LeftSecrets {
     }
 
     /// What the credential with this UID has left, by name: what was its target before, by what is
-    /// remembered or by the name that its status is `bound` to.
-    pub(super) fn of(&self, uid: &str, bound: Option<&str>) -> Vec<LeftBehind> {
+    /// remembered or by the names that its status has `told`.
+    pub(super) fn of(&self, uid: &str, told: &[String]) -> Vec<LeftBehind> {
         let own = self.by_key.iter().filter(|((_, secret), left)| {
-            left.uid == uid && (left.was_target || bound == Some(secret.name.as_str()))
+            left.uid == uid && (left.was_target || told.contains(&secret.name))
         });
         let mut all: Vec<_> = own
             .filter_map(|((_, secret), left)| {

@@ -21,6 +21,11 @@ pub struct OAuthClientCredentialStatus {
     /// The managed Secret (servicebinding.io).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub binding: Option<Binding>,
+    /// Names of Secrets that the target was named after before and that could not be deleted yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub left_behind: Vec<String>,
     /// The token in the managed Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenStatus>,

@@ -25,6 +25,8 @@ pub struct Remembered {
     pub grant_notices: Vec<Notice>,
     /// The write that was refused last, if the latest one was.
     pub refused_write: Option<RefusedWrite>,
+    /// The deletion of what the target was named after before, if the latest one was refused.
+    pub refused_removal: Option<RefusedRemoval>,
     /// What stood in the way of the latest request before anything was sent.
     pub refusal: Option<Refusal>,
     /// The inputs-version that was last found to hold the same values as the token's, or asked with.
@@ -110,6 +112,19 @@ pub struct RefusedWrite {
     pub target_version: u64,
     /// The generation of the credential when it was refused.
     pub generation: i64,
+}
+
+/// A deletion of what the target was named after before that the API server refused or did not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRemoval {
+    /// Why.
+    pub reason: Reason,
+    /// What the condition says.
+    pub message: String,
+    /// Refusals in a row.
+    pub failures: u32,
+    /// When to try again.
+    pub next_attempt_at: Timestamp,
 }
 
 /// What stood in the way before anything was sent.

@@ -217,6 +217,19 @@ fn a_bomb_is_stopped() {
     assert!(message.contains("longer than 8192 bytes"), "{message}");
 }
 
+#[test]
+fn templates_that_no_secret_can_hold_are_refused_before_a_token_is_asked_for() {
+    let long = "{% set s = '".to_owned() + &"a".repeat(4096) + "' %}" + &"{{ s }}".repeat(16);
+    let target = |count: usize| {
+        let data: BTreeMap<_, _> = (0..count).map(|n| (format!("out-{n}"), long.clone())).collect();
+        json!({"template": {"data": data}})
+    };
+    assert_eq!(fault(&spec(&target(15))), None);
+    let refused = fault(&spec(&target(16))).unwrap();
+    assert_eq!(refused.reason, Reason::SecretWriteFailed);
+    assert!(refused.message.contains("larger than 1 MiB"), "{}", refused.message);
+}
+
 /// The stand-in is short: a template may fit with it, and not with the token.
 #[test]
 fn a_text_that_is_too_long_with_this_token_alone_is_refused_where_it_is_written() {
