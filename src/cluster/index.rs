@@ -6,9 +6,11 @@
 //! two things told about one object the newer version wins.
 
 mod left_behind;
+mod watched;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -21,6 +23,7 @@ use crate::domain::plan::plan;
 use crate::domain::reference::{Object, ObjectKind, references, used_objects};
 use crate::domain::secret::{TargetMetadata, resource_version};
 use left_behind::LeftSecrets;
+use watched::Watched;
 
 /// Namespace and name.
 pub type Name = (String, String);
@@ -42,6 +45,8 @@ struct State {
     credentials: HashMap<Name, Entry>,
     /// Which credentials name an object.
     named_by: HashMap<Key, Named>,
+    /// How many objects of each kind are named.
+    kinds: BTreeMap<ObjectKind, usize>,
     /// What is known of the objects that are named.
     objects: HashMap<Key, Told>,
     /// The name of each credential, by UID.
@@ -51,8 +56,8 @@ struct State {
     /// Counts every change of `objects` and of what is named: a live read that found nothing is only
     /// believed if nothing was told while it was under way.
     changes: u64,
-    /// The kinds whose watch is up to date.
-    current: BTreeSet<ObjectKind>,
+    /// How far the watches can be relied on.
+    watched: Watched,
 }
 
 /// Who names an object.
@@ -95,16 +100,9 @@ impl Index {
             target: credential.target_name().to_owned(),
         };
         let mut state = self.lock();
-        let before = state.forget(&name);
-        if let Some(before) = &before {
-            state.take_along(&name, before, &entry);
-        }
-        let mut wake =
-            before.as_ref().map(|gone| state.rivals(&name, &gone.target)).unwrap_or_default();
-        wake.extend(state.rivals(&name, &entry.target));
-        state.learn(&name, entry);
-        if let Some(before) = before {
-            state.drop_unnamed(&name.0, &before);
+        let mut wake = state.rivals(&name, &entry.target);
+        if let Some(before) = state.learn(&name, entry) {
+            wake.extend(state.rivals(&name, &before.target));
         }
         drop(state);
         self.credential_taken_in.notify_waiters();
@@ -115,9 +113,10 @@ impl Index {
     pub fn credential_gone(&self, metadata: &ObjectMeta) -> (Option<String>, Vec<Name>) {
         let name = name_of(metadata);
         let mut state = self.lock();
-        let Some(gone) = state.forget(&name) else { return (None, Vec::new()) };
+        let Some(gone) = state.credentials.remove(&name) else { return (None, Vec::new()) };
         let rivals = state.rivals(&name, &gone.target);
-        state.drop_unnamed(&name.0, &gone);
+        state.by_uid.remove(&gone.uid);
+        state.unname(&name, gone.keys(&name.0));
         state.left_behind.forget(&gone.uid);
         (Some(gone.uid), rivals.into_iter().map(|rival| (name.0.clone(), rival)).collect())
     }
@@ -156,22 +155,22 @@ impl Index {
 
     /// Whether a credential names an object of this kind.
     pub fn has_a(&self, kind: ObjectKind) -> bool {
-        self.lock().named_by.keys().any(|(_, object)| object.kind == kind)
+        self.lock().kinds.get(&kind).is_some_and(|count| *count > 0)
     }
 
-    /// Takes in whether the watch of a kind is up to date.
-    pub fn set_current(&self, kind: ObjectKind, current: bool) {
-        let mut state = self.lock();
-        if current {
-            state.current.insert(kind);
-        } else {
-            state.current.remove(&kind);
-        }
+    /// Takes in that the list of a kind is complete.
+    pub fn watch_listed(&self, kind: ObjectKind) {
+        self.lock().watched.listed(kind);
+    }
+
+    /// Takes in that the watch of a kind, or its list, failed.
+    pub fn watch_failed(&self, kind: ObjectKind, now: Instant) {
+        self.lock().watched.failed(kind, now);
     }
 
     /// Whether what is known of a kind can be relied on without a read.
-    pub fn is_current(&self, kind: ObjectKind) -> bool {
-        self.lock().current.contains(&kind)
+    pub fn is_current(&self, kind: ObjectKind, now: Instant) -> bool {
+        self.lock().watched.is_current(kind, now)
     }
 
     /// Takes in the metadata of an object; returns the credentials to wake.
@@ -257,7 +256,7 @@ impl Index {
     /// The Secrets that were the target of the credential with this UID, as this process has seen, or as
     /// its status tells with the names `told`, and that it still owns.
     pub fn left_behind(&self, uid: &str, told: &[String]) -> Vec<LeftBehind> {
-        self.lock().left_behind.of(uid, told)
+        self.lock().left_by_credential(uid, told)
     }
 
     /// The other credentials that name the same target.
@@ -292,45 +291,49 @@ impl Index {
 }
 
 impl State {
-    fn learn(&mut self, name: &Name, entry: Entry) {
+    /// Takes in what a credential names now; returns what it named before. What it goes on naming counts
+    /// as named all the while: a list that is under way tells of it.
+    fn learn(&mut self, name: &Name, entry: Entry) -> Option<Entry> {
         for key in entry.keys(&name.0) {
+            let kind = key.1.kind;
             if !self.named_by.contains_key(&key) {
                 self.changes += 1;
+                *self.kinds.entry(kind).or_default() += 1;
             }
             let since = self.changes;
             let named = self.named_by.entry(key);
             let named = named.or_insert_with(|| Named { since, ..Named::default() });
             named.by.insert(name.1.clone());
         }
-        self.by_uid.insert(entry.uid.clone(), name.clone());
-        self.credentials.insert(name.clone(), entry);
+        let before = self.credentials.insert(name.clone(), entry.clone());
+        if let Some(before) = &before {
+            self.by_uid.remove(&before.uid);
+            self.take_along(name, before, &entry);
+            let kept: BTreeSet<Key> = entry.keys(&name.0).collect();
+            self.unname(name, before.keys(&name.0).filter(|key| !kept.contains(key)));
+        }
+        self.by_uid.insert(entry.uid, name.clone());
+        before
     }
 
-    fn forget(&mut self, name: &Name) -> Option<Entry> {
-        let entry = self.credentials.remove(name)?;
-        self.by_uid.remove(&entry.uid);
-        for key in entry.keys(&name.0) {
-            if let Some(named) = self.named_by.get_mut(&key) {
-                named.by.remove(&name.1);
-                if named.by.is_empty() {
-                    self.named_by.remove(&key);
+    /// Takes in that a credential does not name these any more. What nobody names is not kept up to date,
+    /// so it must not be believed later.
+    fn unname(&mut self, name: &Name, keys: impl Iterator<Item = Key>) {
+        for key in keys {
+            let Some(named) = self.named_by.get_mut(&key) else { continue };
+            named.by.remove(&name.1);
+            if named.by.is_empty() {
+                self.named_by.remove(&key);
+                self.objects.remove(&key);
+                if let Some(count) = self.kinds.get_mut(&key.1.kind) {
+                    *count -= 1;
                 }
             }
         }
-        Some(entry)
     }
 
     fn named(&self, key: &Key) -> BTreeSet<String> {
         self.named_by.get(key).map(|named| named.by.clone()).unwrap_or_default()
-    }
-
-    /// What nobody names any more is not kept up to date, so it must not be believed later.
-    fn drop_unnamed(&mut self, namespace: &str, entry: &Entry) {
-        for key in entry.keys(namespace) {
-            if !self.named_by.contains_key(&key) {
-                self.objects.remove(&key);
-            }
-        }
     }
 
     fn rivals(&self, credential: &Name, target: &str) -> Vec<String> {
@@ -471,6 +474,32 @@ mod tests {
         assert_eq!(index.reference("n", &super::secret("client")), Known::Untold);
         let woken = index.listed(ObjectKind::Secret, &BTreeSet::new(), index.mark());
         assert_eq!((woken.len(), index.target(&key("t"))), (2, Known::Absent));
+    }
+
+    #[test]
+    fn an_event_of_the_credential_keeps_no_list_from_telling_what_is_gone() {
+        let index = Index::default();
+        index.credential_told(&credential("a", "t"));
+        index.told(ObjectKind::Secret, &secret("t", 5));
+        let mark = index.mark();
+        index.credential_told(&credential("a", "t"));
+        assert!(index.target(&key("t")).present().is_some(), "what is known is kept");
+        let listed = BTreeSet::from([key("client")]);
+        assert_eq!(index.listed(ObjectKind::Secret, &listed, mark), [key("a")]);
+        assert_eq!(index.target(&key("t")), Known::Absent);
+    }
+
+    #[test]
+    fn a_kind_is_named_as_long_as_one_credential_names_it() {
+        let index = Index::default();
+        assert!(!index.has_a(ObjectKind::Secret));
+        index.credential_told(&credential("a", "t"));
+        index.credential_told(&credential("b", "t"));
+        index.credential_told(&credential("b", "u"));
+        index.credential_gone(&credential("a", "t").metadata);
+        assert!(index.has_a(ObjectKind::Secret) && !index.has_a(ObjectKind::ConfigMap));
+        index.credential_gone(&credential("b", "u").metadata);
+        assert!(!index.has_a(ObjectKind::Secret));
     }
 
     #[test]

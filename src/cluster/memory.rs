@@ -45,9 +45,11 @@ impl Memory {
 
     /// The status that was written last, where the store has not seen that version yet.
     pub fn newer_status(&self, uid: &str, stored: u64) -> Option<OAuthClientCredentialStatus> {
-        let entries = self.lock();
-        let (version, status) = entries.get(uid)?.status.as_ref()?;
-        (*version > stored).then(|| status.clone())
+        let mut entries = self.lock();
+        let written = &mut entries.get_mut(uid)?.status;
+        // Once the store has it, it is not kept twice.
+        written.take_if(|(version, _)| *version <= stored);
+        written.as_ref().map(|(_, status)| status.clone())
     }
 
     /// Keeps the reply to a status write.
@@ -59,9 +61,10 @@ impl Memory {
 
     /// The finalizers as they were written last, where the store has not seen that version yet.
     pub fn newer_finalizers(&self, uid: &str, stored: u64) -> Option<Vec<String>> {
-        let entries = self.lock();
-        let (version, finalizers) = entries.get(uid)?.finalizers.as_ref()?;
-        (*version > stored).then(|| finalizers.clone())
+        let mut entries = self.lock();
+        let written = &mut entries.get_mut(uid)?.finalizers;
+        written.take_if(|(version, _)| *version <= stored);
+        written.as_ref().map(|(_, finalizers)| finalizers.clone())
     }
 
     /// Keeps the reply to a write of the finalizers.

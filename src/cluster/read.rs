@@ -5,6 +5,7 @@
 //! this room never holds any of it, and every read tells the index what it saw.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -160,7 +161,7 @@ async fn service_account(
     o: &Observation,
     object: &Object,
 ) -> Result<Found, Prevented> {
-    if cluster.index.is_current(ObjectKind::ServiceAccount) {
+    if cluster.index.is_current(ObjectKind::ServiceAccount, Instant::now()) {
         match o.known(object) {
             Known::Present(_) => return Ok(Some((None, Data::new()))),
             Known::Absent => return Ok(None),

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::future::ready;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
@@ -276,21 +276,15 @@ async fn watch_referenced<K>(
             Ok(Event::InitDone) => {
                 sinks.wake(sinks.index.listed(kind, &names, mark));
                 names.clear();
-                sinks.index.set_current(kind, true);
+                sinks.index.watch_listed(kind);
                 if std::mem::take(&mut first_list) {
                     listed.add_permits(1);
                 }
             }
-            Ok(Event::Apply(object)) => {
-                sinks.index.set_current(kind, true);
-                sinks.wake(sinks.index.told(kind, &object.metadata));
-            }
-            Ok(Event::Delete(object)) => {
-                sinks.index.set_current(kind, true);
-                sinks.wake(sinks.index.gone(kind, &object.metadata));
-            }
+            Ok(Event::Apply(object)) => sinks.wake(sinks.index.told(kind, &object.metadata)),
+            Ok(Event::Delete(object)) => sinks.wake(sinks.index.gone(kind, &object.metadata)),
             Err(error) => {
-                sinks.index.set_current(kind, false);
+                sinks.index.watch_failed(kind, Instant::now());
                 // Without the right to list them nothing of this kind is known in advance, and each
                 // read says so; that must not keep all other credentials waiting.
                 let optional = kind != ObjectKind::Secret && is_forbidden(&error);

@@ -131,7 +131,7 @@ async fn fight(world: Arc<World>) -> Outcome {
     Loss::Edited.happens(&tenant, "crm").await?;
     tenant.wait_condition("crm", "SecretSynced", "False", "Contended").await?;
     let ready = tenant.wait_condition("crm", "Ready", "False", "Contended").await?;
-    ensure!(ready.message.contains("--show-managed-fields"), "{}", ready.message);
+    ensure!(ready.message.contains(".metadata.managedFields[*].manager"), "{}", ready.message);
     tenant.wait_condition("crm", "Reconciling", "True", "Retrying").await?;
     // The bucket of three, and one every ten seconds, would have let a seventh pass.
     holds_for("no token is asked for", Duration::from_secs(15), async || {

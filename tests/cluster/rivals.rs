@@ -12,7 +12,7 @@ use libtest_mimic::Trial;
 use oauthcc_harness::wait::{holds_for, wait_for};
 use serde_json::json;
 
-use crate::tenant::Tenant;
+use crate::tenant::{ALL_GOOD, Tenant};
 use crate::world::{SOON, World};
 use crate::{Outcome, Suite};
 
@@ -24,6 +24,7 @@ pub fn tests(suite: &Suite) -> Vec<Trial> {
         suite.shared("the_older_of_two_credentials_keeps_the_target_until_it_goes", older_keeps_it),
         suite
             .shared("the_older_of_two_credentials_gets_the_target_that_neither_has", older_gets_it),
+        suite.shared("a_secret_that_is_handed_over_outlives_a_rename", handed_over),
     ]
 }
 
@@ -116,5 +117,37 @@ async fn older_gets_it(world: Arc<World>) -> Outcome {
     ensure!(owner(&tenant).await? == older, "the older one has the Secret");
     tenant.wait_condition("younger", "Ready", "False", "TargetConflict").await?;
     ensure!(tenant.token_requests().await? == 1, "one request, of the older one");
+    Ok(())
+}
+
+/// The heir can't take it over yet, and the former owner does what its message says.
+async fn handed_over(world: Arc<World>) -> Outcome {
+    let tenant = Tenant::with_client_secret(&world, HOUR).await?;
+    tenant.apply("former", target()).await?;
+    tenant.wait_ready("former").await?;
+    tenant.expect_events("former", &["TokenIssued"]).await?;
+    let token = tenant.token("shared").await?;
+    let mut heir = target();
+    heir["suspend"] = json!(true);
+    tenant.apply("heir", heir).await?;
+    tenant.wait_condition("heir", "SecretSynced", "False", "TargetConflict").await?;
+    let mark = json!({"metadata": {"annotations": {"oauthcc.dev/adopt-by": "heir"}}});
+    tenant.merge_secret("shared", mark).await?;
+    let told = tenant.wait_condition("former", "SecretSynced", "False", "TargetConflict").await?;
+    ensure!(told.message.contains("another spec.target.name"), "{}", told.message);
+    let before = tenant.secrets().get("shared").await?;
+    tenant.merge("former", json!({"spec": {"target": {"name": "own"}}})).await?;
+    tenant.wait_conditions("former", ALL_GOOD).await?;
+    ensure!(tenant.token("own").await? != token, "the token went with its Secret");
+    ensure!(tenant.token_requests().await? == 2, "one token request more");
+    holds_for("what was handed over stays as it is", Duration::from_secs(2), async || {
+        ensure!(tenant.secrets().get("shared").await? == before, "it was touched");
+        Ok(())
+    })
+    .await?;
+    tenant.merge("heir", json!({"spec": {"suspend": false}})).await?;
+    tenant.wait_conditions("heir", ALL_GOOD).await?;
+    let heir = tenant.get("heir").await?.uid();
+    ensure!(owner(&tenant).await? == heir, "the heir has it");
     Ok(())
 }

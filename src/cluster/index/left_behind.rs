@@ -57,7 +57,7 @@ impl LeftSecrets {
 
     /// What the credential with this UID has left, by name: what was its target before, by what is
     /// remembered or by the names that its status has `told`.
-    pub(super) fn of(&self, uid: &str, told: &[String]) -> Vec<LeftBehind> {
+    fn of(&self, uid: &str, told: &[String]) -> Vec<LeftBehind> {
         let own = self.by_key.iter().filter(|((_, secret), left)| {
             left.uid == uid && (left.was_target || told.contains(&secret.name))
         });
@@ -73,6 +73,24 @@ impl LeftSecrets {
 }
 
 impl State {
+    /// What the credential with this UID has left and that is still to go, as [`LeftSecrets::of`] tells.
+    pub(super) fn left_by_credential(&self, uid: &str, told: &[String]) -> Vec<LeftBehind> {
+        let mut left = self.left_behind.of(uid, told);
+        left.retain(|left| !self.is_handed_over(uid, left));
+        left
+    }
+
+    /// Whether the owner of a Secret that a target was named after before has handed it over to a credential
+    /// with this target: it is neither moved nor deleted then.
+    fn is_handed_over(&self, uid: &str, left: &LeftBehind) -> bool {
+        let heir = left.metadata.adopt_by.as_deref();
+        let namespace = self.by_uid.get(uid).map(|name| &name.0);
+        heir.zip(namespace).is_some_and(|(heir, namespace)| {
+            let heir = self.credentials.get(&(namespace.clone(), heir.to_owned()));
+            heir.is_some_and(|heir| heir.target == left.name)
+        })
+    }
+
     /// A target of another name leaves its Secret behind, and finds one that it left before.
     pub(super) fn take_along(&mut self, name: &Name, before: &Entry, now: &Entry) {
         if before.uid != now.uid {
