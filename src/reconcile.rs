@@ -11,38 +11,36 @@ use std::time::Duration;
 use futures::FutureExt;
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
 use crate::cluster::apply::{self, Applied, ApplyError, apply};
 use crate::cluster::finalizer::FinalizerError;
 use crate::cluster::observe::observe;
-use crate::cluster::prepare::{self, Prepared};
+use crate::cluster::prepare;
 use crate::cluster::read::{Prevented, ReadError};
 use crate::domain::conclude::{Outcome, conclude};
-use crate::domain::consent::TokenEndpoint;
 use crate::domain::crd::OAuthClientCredential;
 use crate::domain::decide::{Decision, Trigger, decide};
-use crate::domain::oauth::{self, Asked, Entropy};
 use crate::domain::observation::{Known, Observation, Refusal};
-use crate::domain::plan::{Fault, Location};
+use crate::domain::plan::Location;
 use crate::domain::refusal;
 use crate::domain::remember::{self, Attempt, Step};
-use crate::domain::schedule::{self, PENDING_AFTER};
+use crate::domain::schedule;
 use crate::endpoint::Endpoint;
 use crate::governor::{Admission, Applicant, Governor, Permit};
 use crate::telemetry::{Metrics, ReconcileResult};
+use ask::{allowed_endpoint, ask, beside, random};
 use farewell::{Stage, farewell};
 use report::report;
 
+mod ask;
 mod farewell;
 mod report;
 
 /// Where a token endpoint stands that the spec does not name itself.
 const METADATA: &str = "the metadata of spec.issuer";
-
-/// What is left for a request at least, where its endpoint took long to look up.
-const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What all reconciles share.
 #[derive(Debug)]
@@ -55,6 +53,8 @@ pub struct Context {
     pub governor: Arc<Governor>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Cancelled once the process is to end: nothing new is asked of any endpoint then.
+    pub stop: CancellationToken,
 }
 
 /// Why a look ended without an outcome.
@@ -158,8 +158,9 @@ async fn look(
     };
     let outcome = conclude(&look.observation, &look.decision, &look.step, now());
     let next = outcome.next;
-    let applied = write(ctx, &look.observation, outcome.clone()).await?;
-    report(ctx, &look, &outcome, applied);
+    let applied = write(ctx, &look.observation, outcome.clone()).await;
+    report(ctx, &look, &outcome, &applied);
+    let applied = told(applied, next)?;
     ctx.cluster.memory.api_answered(look.observation.uid());
     Ok(if applied.is_untold() { Some(now()) } else { next })
 }
@@ -171,22 +172,9 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
     let Some(_permit) = admit(ctx, &o) else {
         return Ok(at(o, Decision::Request(trigger), Step::Waiting(since)));
     };
-    let o = if trigger.needs_confirmation() {
-        match prepare::confirm(&ctx.cluster, &o).await {
-            Ok(()) => {
-                let confirmed = observe(&ctx.cluster, &o.credential);
-                if decide(&confirmed, now()) != Decision::Request(trigger) {
-                    return Ok(Looked::Again);
-                }
-                if prepare::is_collected(&ctx.cluster, &confirmed).await? {
-                    return Ok(Looked::Deleted);
-                }
-                confirmed
-            }
-            Err(prevented) => return stopped(o, Decision::Request(trigger), prevented),
-        }
-    } else {
-        o
+    let o = match confirmed(ctx, o, trigger).await? {
+        Ok(o) => o,
+        Err(looked) => return Ok(looked),
     };
     if (o.memory.refused_write.is_some() || o.takes_over())
         && let Err(refused) = apply::dry_run(&ctx.cluster, &o).await
@@ -203,6 +191,9 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
             return stopped(o, Decision::Request(trigger), prevented);
         }
     };
+    if ctx.stop.is_cancelled() {
+        return Ok(Looked::Again);
+    }
     let entropy = random()?;
     let (asked, endpoint) = match Box::pin(ask(ctx, (&prepared, entropy), trigger, since)).await {
         Ok(answered) => answered,
@@ -227,66 +218,26 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
     Ok(at(o, Decision::Request(trigger), Step::Attempted(Box::new(attempt))))
 }
 
-/// The answer and the endpoint that gave it; that it is waited for is told once, when it has taken 2 s.
-async fn ask(
+/// The observation after a live look, where the trigger may be a lagging watch; or what that look led to.
+async fn confirmed(
     ctx: &Context,
-    (prepared, entropy): (&Prepared, Entropy),
+    o: Observation,
     trigger: Trigger,
-    since: Timestamp,
-) -> Result<(Asked, Option<TokenEndpoint>), Fault> {
-    let answer = locate_and_ask(ctx, prepared, entropy);
-    tokio::pin!(answer);
-    tokio::select! {
-        answered = &mut answer => return answered,
-        () = sleep(from_now(schedule::after(since, PENDING_AFTER))) => {}
+) -> Result<Result<Observation, Looked>, Error> {
+    if !trigger.needs_confirmation() {
+        return Ok(Ok(o));
     }
-    let o = observe(&ctx.cluster, &prepared.observation.credential);
-    let outcome = conclude(&o, &Decision::Request(trigger), &Step::Waiting(since), now());
-    // Both at once: an answer that nobody polls would be lost to its own timeout while the API server
-    // is slow. A status that could not be written now follows with the answer.
-    let (answered, _told) = tokio::join!(answer, write(ctx, &o, outcome));
-    answered
-}
-
-/// Finds the token endpoint where the spec names an issuer, and asks it; an endpoint that did not
-/// answer and metadata that can't be had are answers too.
-async fn locate_and_ask(
-    ctx: &Context,
-    prepared: &Prepared,
-    entropy: Entropy,
-) -> Result<(Asked, Option<TokenEndpoint>), Fault> {
-    let Prepared { plan, values, named, observation } = prepared;
-    let started = Instant::now();
-    let connection = ctx.endpoint.connection(&values.transport())?;
-    let endpoint = match &plan.location {
-        Location::TokenUrl(_) => named.clone(),
-        Location::Issuer(issuer) => match connection.discover(issuer, plan).await {
-            // Kept, the metadata that named it would be believed for a day.
-            Ok(found) => allowed_endpoint(observation, &found, METADATA)
-                .inspect_err(|_| connection.forget(&found))?,
-            Err(asked) => return Ok((asked, None)),
-        },
-    };
-    let mut request = oauth::token_request(plan, endpoint.url.clone(), values, now(), entropy)?;
-    // Looking the endpoint up is part of the attempt.
-    request.timeout = request.timeout.saturating_sub(started.elapsed()).max(SHORTEST_TIMEOUT);
-    let asked = connection.ask(&request).await;
-    Ok((asked, Some(endpoint)))
-}
-
-/// The endpoint that stands in `place`, where everything may be sent there too.
-fn allowed_endpoint(o: &Observation, found: &str, place: &str) -> Result<TokenEndpoint, Fault> {
-    let endpoint = refusal::permitted_endpoint(o, found, place)?;
-    match refusal::not_consented(o, &endpoint.host) {
-        Some(fault) => Err(fault),
-        None => Ok(endpoint),
+    if let Err(prevented) = prepare::confirm(&ctx.cluster, &o).await {
+        return stopped(o, Decision::Request(trigger), prevented).map(Err);
     }
-}
-
-/// For the `jti` of an assertion.
-fn random() -> Result<Entropy, Error> {
-    let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes).map(|()| Entropy(bytes)).map_err(|_| Error::NoRandomness)
+    let confirmed = observe(&ctx.cluster, &o.credential);
+    if decide(&confirmed, now()) != Decision::Request(trigger) {
+        return Ok(Err(Looked::Again));
+    }
+    if prepare::is_collected(&ctx.cluster, &confirmed).await? {
+        return Ok(Err(Looked::Deleted));
+    }
+    Ok(Ok(confirmed))
 }
 
 /// Whether the secret values are still the ones that were used.
@@ -346,10 +297,16 @@ fn withdraw(ctx: &Context, o: &Observation) {
     ctx.governor.withdraw(&text(&metadata.namespace), &text(&metadata.name));
 }
 
-async fn write(ctx: &Context, o: &Observation, outcome: Outcome) -> Result<Applied, Error> {
-    let next = outcome.next;
-    let applied = Box::pin(apply(&ctx.cluster, o, outcome, now())).await;
-    applied.map_err(|source| Error::Apply { source, next })
+async fn write(ctx: &Context, o: &Observation, outcome: Outcome) -> Applied {
+    Box::pin(apply(&ctx.cluster, o, outcome, now())).await
+}
+
+/// What was applied, where its status could be written.
+fn told(applied: Applied, next: Option<Timestamp>) -> Result<Applied, Error> {
+    if let Applied::Done { status: Err(source), .. } = applied {
+        return Err(Error::Apply { source, next });
+    }
+    Ok(applied)
 }
 
 /// When to look again after an error: 1 s doubled to 60 s, or once something changes where waiting

@@ -137,6 +137,11 @@ pub fn decision(line: &DecisionLine<'_>) {
     }
 }
 
+/// A finalizer that is not wanted any more is still there, which keeps its credential from nothing else.
+pub fn finalizer_kept(error: &dyn std::error::Error) {
+    tracing::warn!(error = chain(error), "a finalizer is not wanted any more and stays for now");
+}
+
 /// An error with its causes on one line. Errors of the rooms never hold a secret value, and those of
 /// the Kubernetes client no object.
 pub fn chain(error: &dyn std::error::Error) -> String {

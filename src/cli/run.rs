@@ -85,6 +85,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         endpoint: endpoint(&settings)?,
         governor,
         metrics,
+        stop: stop.clone(),
     };
     let idle = context.endpoint.clone();
     let controller = Controller::for_stream(watches.credentials, watches.store)

@@ -28,7 +28,7 @@ use crate::domain::reference::{Object, ObjectKind};
 use crate::domain::secret::{ManagedSecret, TargetMetadata, resource_version};
 
 /// What became of an outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Applied {
     /// It is written.
     Done {
@@ -36,6 +36,8 @@ pub enum Applied {
         secret_written: bool,
         /// Whether a Secret could not be deleted, which is remembered: look again at once.
         secret_left: bool,
+        /// Whether the status could be written.
+        status: Result<(), ApplyError>,
     },
     /// The managed Secret was refused, which is remembered: look again at once.
     SecretRefused(Reason),
@@ -43,12 +45,12 @@ pub enum Applied {
 
 impl Applied {
     /// Whether something was refused that the next look tells of.
-    pub const fn is_untold(self) -> bool {
+    pub const fn is_untold(&self) -> bool {
         matches!(self, Self::SecretRefused(_) | Self::Done { secret_left: true, .. })
     }
 }
 
-/// Why an outcome could not be written.
+/// Why a status could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The API server did not take the status.
@@ -76,18 +78,15 @@ pub enum ApplyError {
 
 /// Writes the outcome. A refused write of the managed Secret is an outcome too; its status follows
 /// with the next look.
-///
-/// # Errors
-/// The status could not be written.
 pub async fn apply(
     cluster: &Cluster,
     o: &Observation,
     outcome: Outcome,
     now: Timestamp,
-) -> Result<Applied, ApplyError> {
+) -> Applied {
     if !cluster.index.knows(&o.credential.metadata) {
         // Deleted while it was looked at: nobody is to be told, and nothing is to be left behind.
-        return Ok(Applied::Done { secret_written: false, secret_left: false });
+        return Applied::Done { secret_written: false, secret_left: false, status: Ok(()) };
     }
     let Outcome { memory, secret, status, remove, notices, .. } = outcome;
     // Of the Secret of somebody else nothing counts as told before the events are.
@@ -103,9 +102,14 @@ pub async fn apply(
                 cluster.memory.remember(o.uid(), memory.clone());
             }
             Err(refused) => {
-                let memory = refused.remembered(cluster, &seen, now);
+                let mut memory = refused.remembered(cluster, &seen, now);
+                let gone = cluster.index.target(&target_name(o)) == Known::Absent;
+                if gone && o.own_target().is_some() && !refused.is_final {
+                    // Deleted for its new type, or by somebody: the token is here alone.
+                    memory.granted = memory.granted.or(Some(secret));
+                }
                 cluster.memory.remember(o.uid(), memory);
-                return Ok(Applied::SecretRefused(refused.reason));
+                return Applied::SecretRefused(refused.reason);
             }
         }
     }
@@ -119,6 +123,8 @@ pub async fn apply(
     }
     // It speaks of the time after the deletion.
     let status = status.filter(|_| !secret_left);
+    // A status says nothing of whom it is meant for: it must not reach a namesake.
+    let status = status.filter(|_| cluster.index.knows(&o.credential.metadata));
     let reported = match status.filter(|status| o.credential.status.as_ref() != Some(status)) {
         Some(status) => write_status(cluster, o, status).await,
         None => Ok(()),
@@ -128,8 +134,7 @@ pub async fn apply(
         publish(cluster, o, notice).await;
     }
     cluster.memory.remember(o.uid(), Remembered { foreign: told, ..memory });
-    reported?;
-    Ok(Applied::Done { secret_written, secret_left })
+    Applied::Done { secret_written, secret_left, status: reported }
 }
 
 /// Whether a write of the managed Secret would be taken, tried without effect.

@@ -18,7 +18,7 @@ use crate::domain::secret::resource_version;
 /// Why the finalizer is not as it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum FinalizerError {
-    /// RBAC refuses the write.
+    /// RBAC or an admission policy refuses the write.
     #[error("the operator may not change the finalizers of {namespace}/{name}")]
     Forbidden {
         /// Namespace of the credential.
@@ -68,17 +68,19 @@ pub async fn set(cluster: &Cluster, o: &Observation, wanted: bool) -> Result<boo
     match write(cluster, o, &known, wanted).await {
         Ok(()) => Ok(true),
         Err(error) if code(&error) == 404 => Ok(false),
+        // The list was just read, so it is no test of the patch: an admission policy answers so too.
+        Err(error) if code(&error) == 422 => Err(denied(o, error)),
         Err(error) => Err(failed(o, error)),
     }
 }
 
-/// What is told where RBAC keeps the finalizer away: no token is requested without it.
+/// What is told where RBAC or a policy keeps the finalizer away: no token is requested without it.
 pub fn forbidden() -> Fault {
     Fault {
         reason: Reason::Forbidden,
         message: "the operator may not put its finalizer on this credential, which \
                   spec.revocation.onDelete needs: its ServiceAccount needs the verb patch on \
-                  oauthclientcredentials in this namespace"
+                  oauthclientcredentials in this namespace, and no admission policy may forbid it"
             .to_owned(),
     }
 }
@@ -130,15 +132,16 @@ fn patch(uid: &str, known: &[String], wanted: bool) -> Option<Value> {
 }
 
 fn failed(o: &Observation, error: kube::Error) -> FinalizerError {
-    let namespace = namespace(o).to_owned();
-    let name = o.credential.metadata.name.clone().unwrap_or_default();
-    let forbidden = code(&error) == 403;
-    let source = Box::new(error);
-    if forbidden {
-        FinalizerError::Forbidden { namespace, name, source }
-    } else {
-        FinalizerError::Write { namespace, name, source }
+    if code(&error) == 403 {
+        return denied(o, error);
     }
+    let name = o.credential.metadata.name.clone().unwrap_or_default();
+    FinalizerError::Write { namespace: namespace(o).to_owned(), name, source: Box::new(error) }
+}
+
+fn denied(o: &Observation, error: kube::Error) -> FinalizerError {
+    let name = o.credential.metadata.name.clone().unwrap_or_default();
+    FinalizerError::Forbidden { namespace: namespace(o).to_owned(), name, source: Box::new(error) }
 }
 
 #[cfg(test)]

@@ -12,8 +12,7 @@ use jiff::Timestamp;
 use tokio::time::{sleep, timeout};
 
 use super::report::tell;
-use super::{Context, Error, admit, allowed_endpoint, now, random, withdraw, write};
-use crate::cluster::apply::Applied;
+use super::{Context, Error, admit, allowed_endpoint, beside, now, random, told, withdraw, write};
 use crate::cluster::finalizer::{self, FinalizerError};
 use crate::cluster::observe::observe;
 use crate::cluster::prepare::{self, Prepared};
@@ -31,6 +30,7 @@ use crate::domain::remember::Step;
 use crate::domain::revocation::{self, Attempted, Failure, Farewell, Parting, live_tokens};
 use crate::domain::schedule::PENDING_AFTER;
 use crate::endpoint::Connection;
+use crate::telemetry;
 
 /// Whether the story of a credential goes on.
 pub(super) enum Stage {
@@ -49,7 +49,7 @@ pub(super) async fn farewell(ctx: &Context, o: Observation) -> Result<Stage, Err
     match what {
         Farewell::Lives => Ok(Stage::Lives(Box::new(o))),
         Farewell::Hold => hold(ctx, o).await,
-        Farewell::LetGo => set_finalizer(ctx, &o, false).await,
+        Farewell::LetGo => let_go(ctx, o).await,
         Farewell::Gone => {
             withdraw(ctx, &o);
             Ok(Stage::Over(None))
@@ -81,10 +81,22 @@ async fn hold(ctx: &Context, o: Observation) -> Result<Stage, Error> {
             let outcome = conclude(&o, &decision, &Step::Refused(refusal), now());
             let next = outcome.next;
             tell(&o, "Refuse", Some(Reason::Forbidden), next);
-            write(ctx, &o, outcome).await?;
+            told(write(ctx, &o, outcome).await, next)?;
             Ok(Stage::Over(next))
         }
         Err(source) => Err(Error::Finalizer { source }),
+    }
+}
+
+/// Nothing depends on a finalizer that is not wanted any more: where it can't be taken away, the credential
+/// lives on with it, and it is tried again at each look.
+async fn let_go(ctx: &Context, o: Observation) -> Result<Stage, Error> {
+    match set_finalizer(ctx, &o, false).await {
+        Err(Error::Finalizer { source }) => {
+            telemetry::finalizer_kept(&source);
+            Ok(Stage::Lives(Box::new(o)))
+        }
+        done => done,
     }
 }
 
@@ -127,7 +139,7 @@ async fn attempt(
         () = sleep(PENDING_AFTER) => {
             // Of a status that could not be written the next one tells.
             let pending = revocation::while_pending(o, now());
-            tokio::join!(attempted, write(ctx, o, pending)).0
+            beside(attempted, write(ctx, o, pending)).await
         }
     };
     match in_time {
@@ -143,6 +155,9 @@ async fn revoke_all(ctx: &Context, o: &Observation) -> Result<Attempted, Failure
     let tokens = live_tokens(o, &held, now());
     if tokens.is_empty() {
         return Ok(Attempted::NothingHeld);
+    }
+    if ctx.stop.is_cancelled() {
+        return Err(Failure::stopping());
     }
     let location = revocation::location(o)?;
     let prepared = prepare::prepare(&ctx.cluster, o).await.map_err(prevented)?;
@@ -199,7 +214,7 @@ async fn part(
     let failure = memory.revoking.as_ref().and_then(|revoking| revoking.failure.as_ref());
     tell(o, word, failure.map(|(reason, _)| *reason), next);
     // A status that can't be written must not keep the credential.
-    let _told: Result<Applied, Error> = write(ctx, o, outcome).await;
+    drop(write(ctx, o, outcome).await);
     if release {
         set_finalizer(ctx, o, false).await?;
     }

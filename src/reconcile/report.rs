@@ -16,20 +16,20 @@ use crate::domain::{schedule, status};
 use crate::telemetry::{self, DecisionLine};
 
 /// The counters, and one line.
-pub(super) fn report(ctx: &Context, look: &Look, outcome: &Outcome, applied: Applied) {
+pub(super) fn report(ctx: &Context, look: &Look, outcome: &Outcome, applied: &Applied) {
     let Look { observation, decision, step } = look;
-    match applied {
-        Applied::Done { secret_written: true, .. } => {
-            ctx.metrics.secret_written(Reason::SecretSynced.as_str());
-        }
-        Applied::Done { secret_written: false, .. } => {}
-        Applied::SecretRefused(reason) => ctx.metrics.secret_written(reason.as_str()),
+    let written = matches!(applied, Applied::Done { secret_written: true, .. });
+    if let Applied::SecretRefused(reason) = applied {
+        ctx.metrics.secret_written(reason.as_str());
+    } else if written {
+        ctx.metrics.secret_written(Reason::SecretSynced.as_str());
     }
     if let Step::Attempted(attempt) = step {
         let answer = attempt.asked.result.as_ref();
         let word = answer.map_or_else(|error| error.reason, |_| Reason::RequestSucceeded);
         ctx.metrics.request_answered(&attempt.host, word.as_str(), attempt.asked.took);
         if attempt.trigger == Trigger::Renewing
+            && written
             && let Some(due) = decide::renewal_at(observation)
         {
             ctx.metrics.rotation_lateness(schedule::span(due, now()));

@@ -135,6 +135,20 @@ impl<'t> AdmissionPolicy<'t> {
         reason: &str,
         code: u16,
     ) -> anyhow::Result<Self> {
+        Self::against(tenant, &["CREATE", "UPDATE"], reason, code).await
+    }
+
+    /// Refuses new ones alone.
+    pub async fn against_new_managed_secrets(tenant: &'t Tenant) -> anyhow::Result<Self> {
+        Self::against(tenant, &["CREATE"], "Forbidden", 403).await
+    }
+
+    async fn against(
+        tenant: &'t Tenant,
+        operations: &[&str],
+        reason: &str,
+        code: u16,
+    ) -> anyhow::Result<Self> {
         let name = format!("no-managed-secrets-in-{}", tenant.namespace);
         let kind = |kind: &str, spec: serde_json::Value| {
             json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
@@ -144,7 +158,7 @@ impl<'t> AdmissionPolicy<'t> {
         let policy = json!({
             "failurePolicy": "Fail",
             "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"],
-                "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}]},
+                "operations": operations, "resources": ["secrets"]}]},
             "validations": [{"reason": reason, "message": "the words of the policy",
                 "expression": format!("!has(object.metadata.labels) || !({label})")}],
         });

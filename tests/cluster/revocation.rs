@@ -518,6 +518,18 @@ async fn forbidden(world: Arc<World>) -> Outcome {
     tenant.wait_conditions("crm", crate::tenant::ALL_GOOD).await?;
     ensure!(tenant.get("crm").await?.finalizers() == [REVOKE_FINALIZER], "held");
     ensure!(tenant.token_requests().await? == 2, "one token request each");
+
+    // One that is not wanted any more keeps the credential from nothing.
+    let rights = Rights::to_hold_credentials_taken(&world, &tenant.namespace).await?;
+    tenant.merge("crm", json!({"spec": {"revocation": null}})).await?;
+    tenant.annotate("crm", RENEW_REQUESTED_AT, "now").await?;
+    tenant.wait_revision("crm", 2).await?;
+    tenant.wait_conditions("crm", crate::tenant::ALL_GOOD).await?;
+    ensure!(tenant.get("crm").await?.finalizers() == [REVOKE_FINALIZER], "it stays for now");
+    rights.give_back().await?;
+    tenant.annotate("crm", RENEW_REQUESTED_AT, "again").await?;
+    tenant.wait_revision("crm", 3).await?;
+    ensure!(tenant.get("crm").await?.finalizers().is_empty(), "taken away at the next look");
     Ok(())
 }
 

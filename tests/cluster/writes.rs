@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::figures::Figures;
 use crate::obstacles::{AdmissionPolicy, Rights};
-use crate::tenant::Tenant;
+use crate::tenant::{ALL_GOOD, Tenant};
 use crate::world::{OPERATOR, SOON, World};
 use crate::{Outcome, Suite};
 
@@ -37,6 +37,7 @@ pub fn tests(suite: &Suite) -> Vec<Trial> {
         suite.own_world("rights_taken_away_after_the_grant_cost_no_grant", forbidden),
         suite.shared("a_policy_that_forbids_the_write_costs_no_grant", forbidding_policy),
         suite.shared("a_policy_that_finds_the_write_invalid_costs_no_grant", invalidating_policy),
+        suite.shared("a_type_that_can_t_be_created_costs_no_grant", other_type),
         suite.shared("a_quota_that_is_used_up_costs_no_grant", quota),
         suite.shared("a_token_that_expires_unwritten_is_replaced_after_a_dry_run", dry_run),
         suite.alone("a_write_that_is_never_answered_costs_no_grant", never_answered),
@@ -231,6 +232,28 @@ async fn policy(world: Arc<World>, reason: &str, code: u16) -> Outcome {
     policy.lift().await?;
     is_written(&tenant, 1, "written after the policy was lifted").await?;
     tenant.expect_events("crm", &["TokenIssued"]).await
+}
+
+/// The Secret is deleted for its new type, and can't be created: the token is written once it can.
+async fn other_type(world: Arc<World>) -> Outcome {
+    let tenant = Tenant::with_client_secret(&world, HOUR).await?;
+    tenant.apply("crm", json!({})).await?;
+    tenant.wait_ready("crm").await?;
+    tenant.expect_events("crm", &["TokenIssued"]).await?;
+    let token = tenant.token("crm").await?;
+    let policy = AdmissionPolicy::against_new_managed_secrets(&tenant).await?;
+    let password = json!([{"type": "BasicAuth", "key": "password"}]);
+    let target = json!({"type": "kubernetes.io/basic-auth", "additionalOutputFormats": password});
+    tenant.merge("crm", json!({"spec": {"target": target}})).await?;
+    tells_of_the_refusal(&tenant, "SecretWriteFailed", "admission policy").await?;
+    ensure!(tenant.secrets().get_opt("crm").await?.is_none(), "it was deleted");
+    // An edit does not lose it either.
+    tenant.merge("crm", json!({"spec": {"target": null}})).await?;
+    policy.lift().await?;
+    tenant.wait_conditions("crm", ALL_GOOD).await?;
+    ensure!(tenant.token("crm").await? == token, "another token");
+    ensure!(tenant.token_requests().await? == 1, "no token request more");
+    Ok(())
 }
 
 async fn quota(world: Arc<World>) -> Outcome {

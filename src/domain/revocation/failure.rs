@@ -39,6 +39,11 @@ impl Failure {
         Self::untried("the Kubernetes API server did not answer what had to be read first")
     }
 
+    /// The process ends: the next one goes on.
+    pub fn stopping() -> Self {
+        Self::untried("the operator was stopped")
+    }
+
     /// No assertion can be made.
     pub fn without_randomness() -> Self {
         Self::untried("the machine of the operator gives no random numbers")
