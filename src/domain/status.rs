@@ -306,7 +306,8 @@ fn contended(facts: &Facts<'_>) -> Option<Verdict> {
         let name = o.credential.target_name();
         let message = format!(
             "Somebody keeps changing or deleting Secret {name}: find who it is with \
-             `kubectl get secret {name} -o jsonpath='{{.metadata.managedFields[*].manager}}'`, and stop it."
+             `kubectl get secret {name} --show-managed-fields \
+             -o jsonpath='{{.metadata.managedFields[*].manager}}'`, and stop it."
         );
         verdict("False", Reason::Contended, message)
     })

@@ -206,6 +206,14 @@ async fn hosts(world: Arc<World>) -> Outcome {
         ensure!(message.starts_with(says), "{url}: {message:?}");
         ensure!(listed.iter().all(|host| message.contains(host)), "{url}: {message:?}");
     }
+    let revoking = |revocation: Value| {
+        credential(&json!({"tokenURL": "https://idp.example.com/t", "revocation": revocation}))
+    };
+    let revoked_at = |url: &str| revoking(json!({"onDelete": true, "url": url}));
+    stranger.accepts(&revoked_at("https://idp.example.com/revoke")).await?;
+    stranger.accepts(&revoking(json!({"onDelete": false}))).await?;
+    let message = stranger.refused(&revoked_at("https://evil.example.com/revoke")).await?;
+    ensure!(message.starts_with("spec.revocation.url: its host is none of those"), "{message:?}");
     let issuer = |issuer: &str| credential(&json!({"tokenURL": null, "issuer": issuer}));
     stranger.accepts(&issuer("https://idp.example.com/realms/a")).await?;
     let message = stranger.refused(&issuer("https://evil.example.com/realms/a")).await?;
