@@ -103,6 +103,57 @@ fn every_event_has_one_row_and_no_row_is_of_another() {
     assert!(rows.iter().all(|row| ["Normal", "Warning"].contains(&row[1])), "{rows:?}");
 }
 
+/// The texts in quotes of a source before its tests.
+fn texts_of(source: &str) -> Vec<String> {
+    let source = std::fs::read_to_string(top().join(source)).unwrap();
+    let code = source.split("#[cfg(test)]").next().unwrap();
+    code.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_metric_has_one_row_and_no_row_is_of_another() {
+    let page = page("docs/reference/metrics.md");
+    let rows = rows(&page, "## What is served");
+    // The library adds these to the names of counters and infos.
+    let registered = |name: &str| {
+        let name = name.trim_matches('`');
+        name.trim_end_matches("_total").trim_end_matches("_info").to_owned()
+    };
+    let mut told: Vec<_> = rows.iter().map(|row| registered(row[0])).collect();
+    let texts = ["src/telemetry.rs", "src/telemetry/credentials.rs"].map(texts_of).concat();
+    let is_name = |text: &&String| {
+        let ours = ["oauthcc_", "controller_runtime_"].iter().any(|start| text.starts_with(start));
+        ours && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
+    let mut known: Vec<_> = texts.iter().filter(is_name).cloned().collect();
+    told.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(told, known);
+    // An alert speaks of a metric that there is.
+    let served: Vec<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+    let alerts = page.split("## What to be alerted of").nth(1).unwrap();
+    let words = alerts.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    for word in words.filter(|word| word.starts_with("oauthcc_")) {
+        assert!(served.contains(&word), "{word} is not served");
+    }
+}
+
+#[test]
+fn every_annotation_has_one_row_and_no_row_is_of_another() {
+    let page = page("docs/reference/annotations.md");
+    let rows = rows(&page, "# Annotations, labels and the finalizer");
+    let mut told: Vec<_> = rows.iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
+    let is_name = |text: &&String| {
+        let named = text.strip_prefix("oauthcc.dev/").is_some_and(|name| !name.is_empty());
+        (named && !text.contains("v1")) || *text == "app.kubernetes.io/managed-by"
+    };
+    let mut known: Vec<_> = texts_of("src/domain/crd.rs").iter().filter(is_name).cloned().collect();
+    told.sort_unstable();
+    known.sort_unstable();
+    known.dedup();
+    assert_eq!(told, known);
+}
+
 #[test]
 fn every_flag_has_one_row_with_its_variable_and_default_and_no_row_is_of_another() {
     let page = page("docs/reference/settings.md");
