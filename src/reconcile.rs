@@ -23,7 +23,7 @@ use crate::cluster::read::{Prevented, ReadError};
 use crate::domain::conclude::{Outcome, conclude};
 use crate::domain::crd::OAuthClientCredential;
 use crate::domain::decide::{Decision, Trigger, decide};
-use crate::domain::observation::{Known, Observation, Refusal};
+use crate::domain::observation::{Known, Observation, Refusal, Remembered};
 use crate::domain::plan::Location;
 use crate::domain::refusal;
 use crate::domain::remember::{self, Attempt, Step};
@@ -183,6 +183,7 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
         ctx.cluster.memory.remember(o.uid(), memory);
         return Ok(Looked::Again);
     }
+    let o = taken(ctx, o);
     let prepared = match prepare::prepare(&ctx.cluster, &o).await {
         Ok(prepared) => prepared,
         Err(prevented) => {
@@ -240,6 +241,16 @@ async fn confirmed(
     Ok(Ok(confirmed))
 }
 
+/// The observation once a write would be taken: what refused one before is over.
+fn taken(ctx: &Context, o: Observation) -> Observation {
+    if o.memory.refused_write.is_none() {
+        return o;
+    }
+    let memory = Remembered { refused_write: None, ..o.memory.clone() };
+    ctx.cluster.memory.remember(o.uid(), memory.clone());
+    Observation { memory, ..o }
+}
+
 /// Whether the secret values are still the ones that were used.
 async fn compare(ctx: &Context, o: Observation) -> Result<Looked, Error> {
     match prepare::compare(&ctx.cluster, &o).await {
@@ -250,7 +261,11 @@ async fn compare(ctx: &Context, o: Observation) -> Result<Looked, Error> {
             ctx.cluster.memory.remember(o.uid(), memory);
             Ok(Looked::Again)
         }
-        Err(prevented) => stopped(o, Decision::Compare, prevented),
+        // What the reads told belongs to what is concluded.
+        Err(prevented) => {
+            let o = observe(&ctx.cluster, &o.credential);
+            stopped(o, Decision::Compare, prevented)
+        }
     }
 }
 

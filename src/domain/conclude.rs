@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::domain::crd::OAuthClientCredentialStatus;
 use crate::domain::decide::{self, Decision};
+use crate::domain::fingerprint;
 use crate::domain::notice::{self, Notice};
 use crate::domain::observation::{
     Foreign, LeftBehind, Observation, Refusal, RefusedRemoval, Remembered,
@@ -40,6 +41,11 @@ pub struct Outcome {
 pub fn conclude(o: &Observation, decision: &Decision, step: &Step, now: Timestamp) -> Outcome {
     let mut memory = learned(o, decision, step, now);
     let secret = to_write(o, decision, step, &memory);
+    if let Some(secret) = &secret {
+        let shape = o.shape();
+        let whole = shape.response.values().all(|at| secret.response_values.contains_key(at));
+        memory.written_version = shape.version.filter(|_| whole);
+    }
     let remove = to_remove(o, secret.as_ref(), now);
     let mut after = Observation {
         memory: if secret.is_some() { memory.clone().written() } else { memory.clone() },
@@ -82,7 +88,8 @@ fn learned(o: &Observation, decision: &Decision, step: &Step, now: Timestamp) ->
         Step::ReadBack(read) => {
             let renamed = o.renamed_from(now).map(|left| &left.metadata);
             let version = o.own_target().or(renamed).map(|target| target.resource_version);
-            let unrepairable = version.filter(|_| read.is_none());
+            let mut unrepairable = o.memory.unrepairable.clone();
+            unrepairable.extend(version.filter(|_| read.is_none()));
             let mut contention = o.memory.contention.clone();
             if read.is_some() && o.was_changed_by_somebody_else() {
                 contention = contention.repaired(now);
@@ -90,9 +97,16 @@ fn learned(o: &Observation, decision: &Decision, step: &Step, now: Timestamp) ->
             Remembered { unrepairable, contention, refusal: None, ..o.memory.clone() }
         }
     };
-    if memory.granted.as_ref().is_some_and(|granted| granted.record.expires_at <= now) {
+    let waits_in_vain = |granted: &ManagedSecret| {
+        granted.record.expires_at <= now || decide::is_superseded(o, granted, now)
+    };
+    // The one that this very look was granted is of the spec that it saw.
+    if !matches!(step, Step::Attempted(_)) && memory.granted.as_ref().is_some_and(waits_in_vain) {
         memory.granted = None;
     }
+    // A failure of another spec does not come back with it.
+    let digest = fingerprint::asked_digest(&o.credential.spec);
+    memory.retry = memory.retry.filter(|retry| retry.asked_digest == digest);
     // One that is refused does not wait for its turn.
     if decide::due(o, now).is_none() || matches!(decision, Decision::Refuse(_)) {
         memory.waiting_since = None;
@@ -123,7 +137,8 @@ fn foreign(o: &Observation, now: Timestamp) -> Option<Foreign> {
 
 /// What the target was named after before goes once the token lies under its new name.
 fn to_remove(o: &Observation, secret: Option<&ManagedSecret>, now: Timestamp) -> Vec<LeftBehind> {
-    let moved = secret.is_some() || (o.record().is_some() && !o.credential.spec.suspend);
+    let lives = || o.record().is_some_and(|record| record.expires_at > now);
+    let moved = secret.is_some() || (lives() && !o.credential.spec.suspend);
     let refused = o.memory.refused_removal.as_ref();
     let waits = refused.is_some_and(|refused| refused.next_attempt_at > now);
     if moved && !waits { o.left_behind.clone() } else { Vec::new() }

@@ -16,7 +16,7 @@ use crate::domain::observation::{Observation, Refusal, TokenState};
 use crate::domain::reason::Class;
 use crate::domain::refusal::{local_refusal, target_refusal};
 use crate::domain::schedule;
-use crate::domain::secret::Record;
+use crate::domain::secret::{ManagedSecret, Record};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,13 +141,20 @@ fn target_refused(o: &Observation, _now: Timestamp) -> Option<Decision> {
 /// While a granted token waits to be written, nothing is requested.
 fn granted_token_waits(o: &Observation, now: Timestamp) -> Option<Decision> {
     let granted = o.memory.granted.as_ref()?;
-    if granted.record.expires_at <= now {
+    if granted.record.expires_at <= now || is_superseded(o, granted, now) {
         return None;
     }
     let waits = o
         .standing_refused_write()
         .is_some_and(|refused| refused.next_attempt_at.is_none_or(|next| next > now));
     Some(if waits { Decision::Keep } else { Decision::Write })
+}
+
+/// Whether a granted token is of a spec that was dropped while its write was refused, and the one that is
+/// held is valid for the present spec.
+pub fn is_superseded(o: &Observation, granted: &ManagedSecret, now: Timestamp) -> bool {
+    let of_this_spec = fingerprint::fits_spec(&granted.record.fingerprint, &o.request_digest());
+    !of_this_spec && o.token_state(now) == TokenState::Valid
 }
 
 /// The token is the same under another name.
@@ -161,7 +168,7 @@ fn target_renamed(o: &Observation, now: Timestamp) -> Option<Decision> {
 fn target_drifted(o: &Observation, now: Timestamp) -> Option<Decision> {
     let target = o.own_target().filter(|_| !o.lacks_response_values())?;
     let fought = o.was_changed_by_somebody_else() && o.memory.contention.repair_allowed_at() > now;
-    if o.memory.unrepairable == Some(target.resource_version) || write_waits(o, now) || fought {
+    if o.memory.unrepairable.contains(&target.resource_version) || write_waits(o, now) || fought {
         return None;
     }
     let Some(record) = o.record() else {
@@ -183,12 +190,13 @@ fn refused_locally(o: &Observation, now: Timestamp) -> Option<Decision> {
 fn inputs_to_compare(o: &Observation, now: Timestamp) -> Option<Decision> {
     let inputs = o.inputs_version();
     let differs = |known: Option<&str>| inputs.is_none() || inputs.as_deref() != known;
+    // A failure with other values must not hold back those that were good before.
+    if let Some(retry) = o.retry() {
+        return differs(Some(&retry.inputs_version)).then_some(Decision::Compare);
+    }
     let compared = !differs(o.memory.compared.as_deref()) || !differs(o.memory.changed.as_deref());
     if compared {
         return None;
-    }
-    if let Some(retry) = o.retry() {
-        return differs(Some(&retry.inputs_version)).then_some(Decision::Compare);
     }
     let record = o.record()?;
     let idle = due(o, now).is_none() && o.token_state(now) == TokenState::Valid;
@@ -204,7 +212,8 @@ fn request_due(o: &Observation, now: Timestamp) -> Option<Decision> {
 pub fn due(o: &Observation, now: Timestamp) -> Option<Trigger> {
     let Some(target) = o.own_target() else { return Some(Trigger::SecretMissing) };
     let Some(record) = o.record() else {
-        let repairable = o.memory.unrepairable != Some(target.resource_version)
+        let repairable = target.record().is_none()
+            && !o.memory.unrepairable.contains(&target.resource_version)
             && o.token_lies_as_asked()
             && !o.lacks_response_values();
         return (!repairable).then_some(Trigger::SecretDrift);

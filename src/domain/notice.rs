@@ -93,6 +93,8 @@ fn granted(before: &Observation, attempt: &Attempt) -> Option<Notice> {
         Trigger::SecretDrift if before.record().is_some() && before.asks_for_a_new_value() => {
             after_failure(before)
         }
+        // A rename of a token that has expired.
+        Trigger::SecretMissing if !before.left_behind.is_empty() => after_failure(before),
         Trigger::SecretMissing | Trigger::SecretDrift => Some(normal(
             "SecretDriftRepaired",
             if before.lacks_response_values() {

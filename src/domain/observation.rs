@@ -241,7 +241,7 @@ impl Observation {
             let record = left.metadata.record();
             let holds = |record: &Record| left.metadata.holds_our(&record.token_key);
             record.is_some_and(|record| record.expires_at > now && holds(&record))
-                && self.memory.unrepairable != Some(left.metadata.resource_version)
+                && !self.memory.unrepairable.contains(&left.metadata.resource_version)
         };
         self.left_behind
             .iter()
@@ -252,7 +252,11 @@ impl Observation {
     /// Whether a token that was written, or a value of its response, is gone or altered by somebody.
     pub fn token_was_lost(&self) -> bool {
         match self.own_target() {
-            None => self.memory.record.is_some() && !self.takes_over(),
+            // What a rename left is not lost.
+            None => {
+                let moved = !self.left_behind.is_empty() || self.takes_over();
+                self.memory.record.is_some() && !moved
+            }
             Some(_) if self.record().is_none() => true,
             Some(_) => self.lacks_response_values() && !self.asks_for_a_new_value(),
         }
@@ -266,8 +270,16 @@ impl Observation {
 
     /// Whether it lacks one that the spec has come to ask for, which nobody has removed.
     pub fn asks_for_a_new_value(&self) -> bool {
-        let written = self.own_target().and_then(TargetMetadata::output_version);
-        self.lacks_response_values() && !self.shape().fits(written)
+        let written = self.own_target().is_some_and(|target| self.was_written_for(target));
+        self.lacks_response_values() && !written
+    }
+
+    /// Whether a Secret was last written with the forms and templates of the present spec, as it tells or,
+    /// where somebody removed that, as this process remembers: what it lacks then is no edit of the spec.
+    fn was_written_for(&self, target: &TargetMetadata) -> bool {
+        let shape = self.shape();
+        let remembered = shape.version.is_some() && shape.version == self.memory.written_version;
+        remembered || shape.fits(target.output_version())
     }
 
     /// Whether the managed Secret differs from what we wrote, by no edit of the spec.
@@ -280,7 +292,7 @@ impl Observation {
             if let Some(applied) = &mut target.applied {
                 applied.data.retain(|key| shape.keys.contains(key) || shape.previous.contains(key));
             }
-            shape.fits(target.output_version()) && target.has_drifted(self.uid(), &shape, &record)
+            self.was_written_for(&target) && target.has_drifted(self.uid(), &shape, &record)
         })
     }
 
@@ -350,7 +362,7 @@ impl Observation {
             Some(_) if refused.reason == Reason::TemplateInvalid => {
                 refused.generation == self.generation()
             }
-            Some(_) => refused.target_version == version,
+            Some(_) => refused.target_version == version && refused.generation == self.generation(),
             None => refused.generation == self.generation(),
         })
     }

@@ -146,7 +146,7 @@ fn seeded_refused_write(o: &Observation) -> Option<RefusedWrite> {
         failures: 1,
         next_attempt_at: Some(Timestamp::MIN),
         target_version: o.target.present().map_or(0, |target| target.resource_version),
-        generation: o.generation(),
+        generation: status::observed_generation(o),
     })
 }
 

@@ -87,9 +87,11 @@ pub fn status(facts: &Facts<'_>) -> OAuthClientCredentialStatus {
 /// The Secret that holds the token; while it is not there under a new name, the old one.
 fn binding(facts: &Facts<'_>) -> Option<Binding> {
     let o = facts.observation;
-    let name = match facts.record {
-        Some(_) => Some(o.credential.target_name()),
-        None => o.left_behind.first().map(|left| left.name.as_str()),
+    let is_there = facts.record.is_some() || o.own_target().is_some();
+    let name = if is_there {
+        Some(o.credential.target_name())
+    } else {
+        o.left_behind.first().map(|left| left.name.as_str())
     };
     name.map(|name| Binding { name: name.to_owned() })
 }
@@ -97,8 +99,9 @@ fn binding(facts: &Facts<'_>) -> Option<Binding> {
 /// What the binding does not tell any more and is still there: after a restart this alone proves that it
 /// was the target.
 fn left_behind(facts: &Facts<'_>) -> Vec<String> {
-    let left = facts.observation.left_behind.iter().filter(|_| facts.record.is_some());
-    left.map(|left| left.name.clone()).take(MOST_LEFT_BEHIND).collect()
+    let bound = binding(facts).map(|binding| binding.name);
+    let left = facts.observation.left_behind.iter().map(|left| left.name.clone());
+    left.filter(|left| Some(left) != bound.as_ref()).take(MOST_LEFT_BEHIND).collect()
 }
 
 /// What the token is worth once this step is done.
@@ -126,7 +129,9 @@ fn next_attempt(facts: &Facts<'_>) -> Option<Timestamp> {
     }
     let renewal = facts.record.map(|record| decide::renewal_of(o, record));
     if target_refusal(o).or_else(|| local_refusal(o)).is_some() {
-        return renewal.filter(|at| *at > facts.now).map(whole_second);
+        // A restart would take it for the time of the next attempt after a failure.
+        let renewal = renewal.filter(|at| *at > facts.now && o.retry().is_none());
+        return renewal.map(whole_second);
     }
     match o.retry() {
         Some(_) => Some(next_whole_second(decide::request_allowed_at(o))),
@@ -160,6 +165,12 @@ fn condition(facts: &Facts<'_>, kind: &str, verdict: Verdict) -> Condition {
         last_transition_time: Time(since),
         observed_generation: Some(facts.observation.generation()),
     }
+}
+
+/// The generation that the stored status speaks of; the present one where it does not say.
+pub fn observed_generation(o: &Observation) -> i64 {
+    let told = o.credential.status.as_ref().and_then(|status| status.observed_generation);
+    told.unwrap_or_else(|| o.generation())
 }
 
 /// A condition as it was written last.

@@ -4,6 +4,7 @@
 //! **Invariant:** no clock and no I/O; what the real API server does with a write is tested in
 //! `tests/cluster`.
 
+mod corrections;
 mod values;
 
 use std::collections::BTreeMap;
@@ -778,10 +779,8 @@ fn drift_of_a_form_is_repaired_from_the_token() {
         life.run_for(Duration::from_secs(1));
         assert_eq!((life.requests.len(), life.writes), (1, writes));
     }
-    assert_eq!(
-        life.notices,
-        ["TokenIssued", "SecretDriftRepaired", "SecretDriftRepaired", "SecretDriftRepaired"]
-    );
+    assert_eq!(life.notices[0], "TokenIssued");
+    assert_eq!(life.notices[1..], ["SecretDriftRepaired"; 4]);
 }
 
 #[test]

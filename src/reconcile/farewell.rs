@@ -79,7 +79,9 @@ async fn hold(ctx: &Context, o: Observation) -> Result<Stage, Error> {
             let refusal = o.refused(finalizer::forbidden());
             let decision = Decision::Refuse(refusal.clone());
             let outcome = conclude(&o, &decision, &Step::Refused(refusal), now());
-            let next = outcome.next;
+            // Also while it is suspended: nothing else tells when the right is given back.
+            let refusal = outcome.memory.refusal.as_ref();
+            let next = refusal.and_then(|refusal| refusal.next_attempt_at).or(outcome.next);
             tell(&o, "Refuse", Some(Reason::Forbidden), next);
             told(write(ctx, &o, outcome).await, next)?;
             Ok(Stage::Over(next))

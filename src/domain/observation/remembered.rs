@@ -3,6 +3,8 @@
 //!
 //! **Invariant:** data only, and nothing of it is needed for correctness after a restart.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::domain::contention::Contention;
@@ -37,8 +39,10 @@ pub struct Remembered {
     pub attempted_values: Option<[u8; 32]>,
     /// The record that was written or seen last, for annotations that somebody removed.
     pub record: Option<Record>,
-    /// The version of the target from which the token could not be read back.
-    pub unrepairable: Option<u64>,
+    /// The versions of Secrets from which the token could not be read back since the last write.
+    pub unrepairable: BTreeSet<u64>,
+    /// Which forms and templates the managed Secret was written with last, where all of them were.
+    pub written_version: Option<String>,
     /// When to ask again after the server returned the token that is held.
     pub reuse_retry_at: Option<Timestamp>,
     /// Whether the token that is held came with no lifetime left, which is asked about once more.
@@ -154,7 +158,7 @@ impl Remembered {
             granted: None,
             grant_notices: Vec::new(),
             refused_write: None,
-            unrepairable: None,
+            unrepairable: BTreeSet::new(),
             target_seen: true,
             ..self
         }

@@ -100,7 +100,8 @@ fn a_value_that_is_gone_costs_one_grant_and_everything_else_none() {
             assert!(!life.o.lacks_response_values(), "{what}");
             assert!(life.is(status::READY, "True", Reason::TokenValid), "{what}");
             let told = life.notices.last().copied();
-            let drift = what != "the version of the forms";
+            // Another process can't tell that from an edit of the spec.
+            let drift = what != "the version of the forms" || !restarted;
             assert_eq!(told == Some("SecretDriftRepaired"), drift, "{what}: {told:?}");
         }
     }
