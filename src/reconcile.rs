@@ -195,6 +195,9 @@ async fn request(ctx: &Context, o: Observation, trigger: Trigger) -> Result<Look
     if ctx.stop.is_cancelled() {
         return Ok(Looked::Again);
     }
+    if !ctx.cluster.index.knows(&o.credential.metadata) {
+        return Ok(Looked::Deleted);
+    }
     let entropy = random()?;
     let (asked, endpoint) = match Box::pin(ask(ctx, (&prepared, entropy), trigger, since)).await {
         Ok(answered) => answered,

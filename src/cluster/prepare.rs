@@ -54,11 +54,14 @@ pub async fn confirm(cluster: &Cluster, o: &Observation) -> Result<(), Prevented
 
 /// Whether the Secret at the target's name is gone because the credential is: the garbage collector may be
 /// told of a deletion before we are, and no token must be asked for then. Looked up only where a Secret
-/// was there and is gone.
+/// was there and is gone; and of a credential whose deletion was told meanwhile nothing is known any more.
 ///
 /// # Errors
 /// The API server did not answer.
 pub async fn is_collected(cluster: &Cluster, o: &Observation) -> Result<bool, ReadError> {
+    if !cluster.index.knows(&o.credential.metadata) {
+        return Ok(true);
+    }
     if o.target != Known::Absent || !o.memory.target_seen {
         return Ok(false);
     }
