@@ -23,6 +23,7 @@ use kube::runtime::watcher::{self, watcher};
 use kube::{Api, ResourceExt};
 use libtest_mimic::Trial;
 use oauthcc_harness::authorization_server::Failure;
+use oauthcc_harness::wait::wait_for;
 use oauthcc_operator::domain::crd::MANAGED_LABEL;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -30,7 +31,7 @@ use tokio::task::JoinHandle;
 use self::scanner::Scanner;
 use crate::metrics;
 use crate::tenant::{CLIENT_SECRET, Tenant, merge, token_of};
-use crate::world::{OPERATOR, World};
+use crate::world::{OPERATOR, SOON, World};
 use crate::{Outcome, Suite};
 
 /// The admission policy that repeats what it refuses.
@@ -143,6 +144,13 @@ impl Canary {
         locked(&self.clients).push(tenant.client_id.clone());
         self.may_hold(&tenant, CLIENT_SECRET);
         tenant.apply_client_secret(&tenant.client_secret).await?;
+        // A watch that begins later never tells of a value that is replaced at once.
+        let told = format!("\"namespace\":\"{}\"", tenant.namespace);
+        wait_for("the watch of Secrets to tell of the client Secret", SOON, async || {
+            ensure!(locked(&self.rightly).contains(&told), "it has not yet");
+            Ok(())
+        })
+        .await?;
         Ok(tenant)
     }
 
