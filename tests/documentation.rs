@@ -1,5 +1,5 @@
 //! What the pages say against what the code is. In: every Markdown file, `Makefile`, the names of the
-//! sources, the reasons, the command line. Out: a failure that names the page and the line.
+//! sources, the reasons, the schema, the command line. Out: a failure that names the page and the line.
 //!
 //! **Invariant:** no cluster and no network; YAML blocks are applied by `tests/cluster/tools.rs`.
 #![expect(clippy::unwrap_used, reason = "an integration test is a test module")]
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 use oauthcc_operator::cli::Cli;
 use oauthcc_operator::domain::reason::Reason;
+use oauthcc_operator::domain::schema::custom_resource_definition;
+use serde_json::Value;
 
 fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -152,6 +154,35 @@ fn every_annotation_has_one_row_and_no_row_is_of_another() {
     known.sort_unstable();
     known.dedup();
     assert_eq!(told, known);
+}
+
+/// The names of all fields of a schema, each by itself.
+fn fields(schema: &Value, found: &mut BTreeSet<String>) {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        found.insert(name.clone());
+        fields(field, found);
+        fields(&field["items"], found);
+    }
+}
+
+#[test]
+fn the_list_of_what_is_not_there_names_nothing_that_is() {
+    let readme = page("README.md");
+    let list = readme.split("## What is not there yet").nth(1).unwrap();
+    let items: Vec<_> = list.lines().filter(|line| line.starts_with("- ")).collect();
+    assert!(items.len() > 3, "the search finds no list");
+    let definition = custom_resource_definition();
+    let mut known = BTreeSet::new();
+    fields(&definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut known);
+    assert!(known.contains("previousTokenKey"), "{known:?}");
+    let marks = texts_of("src/domain/crd.rs");
+    known.extend(
+        marks.iter().filter_map(|text| text.strip_prefix("oauthcc.dev/").map(str::to_owned)),
+    );
+    for word in items.iter().flat_map(|line| quoted(line)) {
+        let name = word.split(':').next().unwrap().rsplit(['.', '/']).next().unwrap();
+        assert!(!known.contains(name), "README.md denies {word}, which is there");
+    }
 }
 
 #[test]
