@@ -238,7 +238,7 @@ async fn confirmed(
     if decide(&confirmed, now()) != Decision::Request(trigger) {
         return Ok(Err(Looked::Again));
     }
-    if prepare::is_collected(&ctx.cluster, &confirmed).await? {
+    if prepare::credential_is_gone(&ctx.cluster, &confirmed).await? {
         return Ok(Err(Looked::Deleted));
     }
     Ok(Ok(confirmed))

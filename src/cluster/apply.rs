@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::body::Body;
 use super::call::code;
+use super::read::look_at_secret;
 use super::refused::{
     RefusedSecret, contended, is_refused_type, not_ours, refused, undeletable, unread, unwritable,
 };
@@ -24,7 +25,7 @@ use crate::domain::notice::Notice;
 use crate::domain::observation::{Known, Observation, Remembered};
 use crate::domain::output::{self, Content};
 use crate::domain::reason::Reason;
-use crate::domain::reference::{Object, ObjectKind};
+use crate::domain::reference::ObjectKind;
 use crate::domain::secret::{ManagedSecret, TargetMetadata, resource_version};
 
 /// What became of an outcome.
@@ -229,13 +230,7 @@ fn holds_the_token(o: &Observation, target: &TargetMetadata) -> bool {
 }
 
 async fn look_at_target(cluster: &Cluster, o: &Observation) -> Result<Observation, kube::Error> {
-    let name = o.credential.target_name();
-    let mark = cluster.index.mark();
-    let api = cluster.secrets(o);
-    match cluster.calls.make(|| api.get_metadata_opt(name)).await? {
-        Some(found) => drop(cluster.index.told(ObjectKind::Secret, &found.metadata)),
-        None => cluster.index.not_found(namespace(o), &target(o), mark),
-    }
+    look_at_secret(cluster, o, o.credential.target_name()).await?;
     Ok(Observation { target: cluster.index.target(&target_name(o)), ..o.clone() })
 }
 
@@ -306,10 +301,6 @@ async fn publish(cluster: &Cluster, o: &Observation, notice: Notice) {
     let reference: ObjectReference = o.credential.object_ref(&());
     let written = cluster.calls.make(|| cluster.recorder.publish(&event, &reference)).await;
     drop(written);
-}
-
-fn target(o: &Observation) -> Object {
-    Object { kind: ObjectKind::Secret, name: o.credential.target_name().to_owned() }
 }
 
 pub(super) fn target_name(o: &Observation) -> (String, String) {

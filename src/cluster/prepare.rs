@@ -41,14 +41,8 @@ pub struct Prepared {
 /// [`Prevented::Refused`] with `Forbidden` where RBAC refuses the read.
 pub async fn confirm(cluster: &Cluster, o: &Observation) -> Result<(), Prevented> {
     let name = o.credential.target_name();
-    let target = Object { kind: ObjectKind::Secret, name: name.to_owned() };
-    let mark = cluster.index.mark();
-    let api = cluster.secrets(o);
-    let found = cluster.calls.make(|| api.get_metadata_opt(name)).await;
-    match found.map_err(|error| prevented(o, ObjectKind::Secret, name, error))? {
-        Some(secret) => drop(cluster.index.told(ObjectKind::Secret, &secret.metadata)),
-        None => cluster.index.not_found(namespace(o), &target, mark),
-    }
+    let found = read::look_at_secret(cluster, o, name).await;
+    found.map_err(|error| prevented(o, ObjectKind::Secret, name, error))?;
     Ok(())
 }
 
@@ -58,7 +52,7 @@ pub async fn confirm(cluster: &Cluster, o: &Observation) -> Result<(), Prevented
 ///
 /// # Errors
 /// The API server did not answer.
-pub async fn is_collected(cluster: &Cluster, o: &Observation) -> Result<bool, ReadError> {
+pub async fn credential_is_gone(cluster: &Cluster, o: &Observation) -> Result<bool, ReadError> {
     if !cluster.index.knows(&o.credential.metadata) {
         return Ok(true);
     }
@@ -119,8 +113,7 @@ pub async fn compare(
     let token = match seen.record() {
         Some(record) => {
             let name = seen.credential.target_name();
-            let secret = read_own(cluster, &seen, name).await;
-            let secret = secret.map_err(|error| prevented(o, ObjectKind::Secret, name, error))?;
+            let secret = read_ours(cluster, &seen, name).await?;
             let mut texts = secret.map(|secret| secret.texts()).unwrap_or_default();
             texts.remove(&record.token_key).filter(|token| !token.expose().is_empty())
         }
@@ -140,9 +133,7 @@ pub async fn read_back(
     from: &str,
     now: Timestamp,
 ) -> Result<Option<ManagedSecret>, Prevented> {
-    let secret = read_own(cluster, o, from).await;
-    let secret = secret.map_err(|error| prevented(o, ObjectKind::Secret, from, error))?;
-    let Some(secret) = secret else { return Ok(None) };
+    let Some(secret) = read_ours(cluster, o, from).await? else { return Ok(None) };
     // Judged by the metadata of this very read: an edit since the event must not become ours.
     let (o, held) = &as_read(cluster, o, &secret);
     let spec_key = o.credential.spec.token_key();
@@ -174,9 +165,7 @@ pub async fn held(cluster: &Cluster, o: &Observation) -> Result<Vec<Held>, Preve
     let left = o.left_behind.iter().map(|left| left.name.as_str());
     let mut all = Vec::new();
     for name in [o.credential.target_name()].into_iter().chain(left) {
-        let secret = read_own(cluster, o, name).await;
-        let secret = secret.map_err(|error| prevented(o, ObjectKind::Secret, name, error))?;
-        let Some(secret) = secret else { continue };
+        let Some(secret) = read_ours(cluster, o, name).await? else { continue };
         let target = TargetMetadata::read(&secret.metadata);
         if target.is_owned_by(o.uid()) {
             all.push(Held { target, texts: secret.texts() });
@@ -301,4 +290,14 @@ async fn read_own(
         cluster.index.not_found(namespace(o), &gone, mark);
     }
     Ok(found)
+}
+
+/// The same, where its failure prevents what is being prepared.
+async fn read_ours(
+    cluster: &Cluster,
+    o: &Observation,
+    name: &str,
+) -> Result<Option<ClientSecret>, Prevented> {
+    let found = read_own(cluster, o, name).await;
+    found.map_err(|error| prevented(o, ObjectKind::Secret, name, error))
 }

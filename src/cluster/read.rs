@@ -26,6 +26,7 @@ use crate::domain::reason::Reason;
 use crate::domain::redacted::Redacted;
 use crate::domain::reference::{Object, ObjectKind, UsedObject};
 use crate::domain::refusal;
+use crate::domain::secret::TargetMetadata;
 
 /// A Secret whose values don't print (k8s-openapi's own type shows them in `Debug`).
 #[derive(Clone, Debug, Deserialize, Resource)]
@@ -140,6 +141,26 @@ async fn secret(cluster: &Cluster, o: &Observation, name: &str) -> Result<Found,
         let data = secret.data.into_iter().map(|(key, value)| (key, value.0)).collect();
         (Some(secret.metadata), data)
     }))
+}
+
+/// A live look at a Secret that is ours or is to be, metadata only.
+///
+/// # Errors
+/// The API server did not answer, or refused it.
+pub(super) async fn look_at_secret(
+    cluster: &Cluster,
+    o: &Observation,
+    name: &str,
+) -> Result<Option<TargetMetadata>, kube::Error> {
+    let mark = cluster.index.mark();
+    let api = cluster.secrets(o);
+    let Some(found) = cluster.calls.make(|| api.get_metadata_opt(name)).await? else {
+        let gone = Object { kind: ObjectKind::Secret, name: name.to_owned() };
+        cluster.index.not_found(namespace(o), &gone, mark);
+        return Ok(None);
+    };
+    cluster.index.told(ObjectKind::Secret, &found.metadata);
+    Ok(Some(TargetMetadata::read(&found.metadata)))
 }
 
 async fn config_map(cluster: &Cluster, o: &Observation, name: &str) -> Result<Found, Prevented> {

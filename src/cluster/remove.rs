@@ -7,6 +7,7 @@
 use kube::api::{DeleteParams, Preconditions};
 
 use super::call::code;
+use super::read::look_at_secret;
 use super::refused::{RefusedSecret, unremoved};
 use super::{Cluster, namespace};
 use crate::domain::observation::{LeftBehind, Observation};
@@ -28,16 +29,8 @@ pub(super) async fn remove_left(
         Err(error) if code(&error) == 409 => {}
         Err(error) => return Err(unremoved(o, name, &error)),
     }
-    let api = cluster.secrets(o);
-    let mark = cluster.index.mark();
-    let found = cluster.calls.make(|| api.get_metadata_opt(name)).await;
-    let Some(found) = found.map_err(|error| unremoved(o, name, &error))? else {
-        let gone = Object { kind: ObjectKind::Secret, name: name.to_owned() };
-        cluster.index.not_found(namespace(o), &gone, mark);
-        return Ok(());
-    };
-    cluster.index.told(ObjectKind::Secret, &found.metadata);
-    let seen = TargetMetadata::read(&found.metadata);
+    let found = look_at_secret(cluster, o, name).await;
+    let Some(seen) = found.map_err(|error| unremoved(o, name, &error))? else { return Ok(()) };
     if !seen.is_owned_by(o.uid()) {
         return Ok(());
     }
